@@ -1,0 +1,41 @@
+"""Says what can go wrong in the router, as one small tree. Knows no status codes."""
+
+
+class RouterError(Exception):
+    """The router could not do what was asked."""
+
+
+class ShardError(RouterError):
+    """A shard did not do what was asked; `shard` names it."""
+
+    def __init__(self, shard: str, message: str) -> None:
+        super().__init__(f"shard {shard}: {message}")
+        self.shard = shard
+
+
+class ShardTimedOut(ShardError):
+    """A shard did not answer before its deadline; whether it did the work is unknown."""
+
+
+class ShardUnreachable(ShardError):
+    """A shard cannot be reached: its process or its network is down."""
+
+
+class ShardFailed(ShardError):
+    """A shard answered with an error of its own."""
+
+
+class ShardRefused(ShardError):
+    """A shard is not the one that the map expects at its address: other identity, metric, dimension or schema."""
+
+
+class PlacementConflict(RouterError):
+    """The shards told at start are not those of the stored placement map."""
+
+
+class ModelConflict(RouterError):
+    """The stored vectors were made by another model than the one in use."""
+
+
+class StoreFailed(RouterError):
+    """The store of the placement map cannot be read or written."""
