@@ -1,7 +1,76 @@
-PROTOC = .venv-protos/bin/python -m grpc_tools.protoc
-.venv-protos/.done:
-	python3 -m venv .venv-protos
-	.venv-protos/bin/pip install -q grpcio-tools==1.66.2 mypy-protobuf==3.6.0 setuptools
-	touch $@
+# make demo | test | check | protos | bench | install | clean
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q
+PROTOC = PATH="$(CURDIR)/.venv-protos/bin:$$PATH" .venv-protos/bin/python -m grpc_tools.protoc -Iprotos
+PYTEST ?= $(BIN)/python -m pytest
+
+.PHONY: install demo protos check test test-models bench clean
+
+install: $(VENV)/.server
+
+demo: install
+	$(BIN)/lookalike-server demo $(if $(ONCE),--once)
+
+# Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it.
+test: check
+	$(PYTEST) --ignore=tests/models
+	$(MAKE) test-models
+
+test-models: .venv-models/.done
+	.venv-models/bin/python -m pytest tests/models
+
+check: $(VENV)/.test .venv-protos/.done
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(PYTEST) -q tests/test_layers.py
+	rm -rf build/protos && mkdir -p build/protos/lookalike/v1
+	$(call generate,build/protos)
+	diff -r -x __init__.py -x __pycache__ build/protos/lookalike/v1 client/lookalike/v1 # stale? make protos
+
+# The oldest supported generator: its code runs on every newer runtime, the reverse does not hold.
+generate = $(PROTOC) --python_out=$(1) --grpc_python_out=$(1) --mypy_out=quiet:$(1) --mypy_grpc_out=quiet:$(1) protos/lookalike/v1/*.proto
+
 protos: .venv-protos/.done
-	PATH="$(CURDIR)/.venv-protos/bin:$$PATH" $(PROTOC) -Iprotos --python_out=client --grpc_python_out=client --mypy_out=client --mypy_grpc_out=client protos/lookalike/v1/*.proto
+	$(call generate,client)
+
+bench: $(VENV)/.test
+	$(BIN)/python bench/router.py
+	$(BIN)/python bench/search.py
+
+clean:
+	rm -rf .venv .venv-protos .venv-models build dist lookalike-data
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -c 'import ensurepip' 2>/dev/null || $(MAKE) debian PACKAGES=python3-venv
+	$(PYTHON) -m venv $(VENV)
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q --upgrade pip
+
+$(VENV)/.server: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) -e '.[server]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
+	$(PIP) -e '.[test]'
+	@touch $@ $(VENV)/.server
+
+.venv-protos/.done:
+	$(PYTHON) -m venv .venv-protos
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-protos/bin/pip install -q grpcio-tools==1.66.2 mypy-protobuf==3.6.0 setuptools
+	@touch $@
+
+.venv-models/.done: pyproject.toml
+	ldconfig -p | grep -q libGL.so.1 || $(MAKE) debian PACKAGES="libgl1 libglib2.0-0"
+	$(PYTHON) -m venv .venv-models
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-models/bin/pip install -q --upgrade pip
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-models/bin/pip install -q -e '.[models,test]'
+	@touch $@
+
+.PHONY: debian
+debian:
+	@test "$$(id -u)" = 0 || { echo "missing on this machine: $(PACKAGES); as root: apt-get install $(PACKAGES)" >&2; exit 1; }
+	apt-get update -q && apt-get install -q -y --no-install-recommends $(PACKAGES)
