@@ -1,0 +1,1 @@
+"""The service: photos in, products out."""
