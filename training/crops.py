@@ -1,0 +1,165 @@
+"""Makes the crops the embedder learns from: catalogue pictures and what a detector cuts from photos.
+
+Knows how the server frames a crop (letterboxed on grey) and how detectors miss by a little.
+Knows nothing of labels or losses. Everything random comes from the generator passed in.
+"""
+
+import cv2
+import numpy as np
+
+from training.composites import (
+    Canvas,
+    Rng,
+    Stock,
+    as_photographed,
+    background,
+    cast_shadow,
+    letterboxed,
+    pick,
+    place,
+    plain,
+    studio,
+)
+from training.composites import part as part_of
+from training.pictures import Picture
+
+NO_BOXES = np.zeros((0, 4), np.float32)
+
+# A detector's box is this much of the true one, each way.
+BOX_JITTER = (0.85, 1.25)
+
+# Turns in hue that make another product of a colourful one; the first is the product itself.
+HUE_TURNS_DEG = (0.0, 90.0, 180.0, 270.0)
+
+# A turn must change the colours by this much on average (of 255), or it is no other product.
+HUE_CHANGE_MIN = 14.0
+
+
+def hue_turned(rgba: Picture, turn_deg: float) -> Picture:
+    """Return a cut-out with its hues turned about the grey axis; premultiplied stays premultiplied."""
+    if turn_deg == 0:
+        return rgba
+    cos, sin = np.cos(np.radians(turn_deg)), np.sin(np.radians(turn_deg))
+    third, root = (1 - cos) / 3, np.sqrt(1 / 3) * sin
+    matrix = np.array(
+        [
+            [cos + third, third - root, third + root],
+            [third + root, cos + third, third - root],
+            [third - root, third + root, cos + third],
+        ],
+        np.float32,
+    )
+    colours = cv2.transform(np.ascontiguousarray(rgba[:, :, :3]), matrix)
+    return np.dstack([np.minimum(colours, rgba[:, :, 3:]), rgba[:, :, 3]]).astype(np.uint8)
+
+
+def is_colourful(rgba: Picture) -> bool:
+    """Tell whether turning the hues of a cut-out shows."""
+    solid = rgba[:, :, 3] > 200
+    change = np.abs(hue_turned(rgba, 90.0).astype(int) - rgba)[solid][:, :3]
+    return bool(solid.any() and change.mean() >= HUE_CHANGE_MIN)
+
+
+def _lit(rgba: Picture, rng: Rng) -> Picture:
+    """Return a cut-out under a lamp of another strength, colour and side."""
+    gain = rng.uniform(0.7, 1.2) * (1 + rng.normal(0, 0.04, 3))
+    ramp = np.linspace(1 + rng.normal(0, 0.15), 1 + rng.normal(0, 0.15), rgba.shape[1])[None, :, None]
+    return np.dstack([np.minimum(rgba[:, :, :3] * (ramp * gain), rgba[:, :, 3:]), rgba[:, :, 3]]).astype(np.uint8)
+
+
+def _neighbour(canvas: Canvas, stock: Stock, rng: Rng) -> None:
+    """Let another product reach into the crop from its edge."""
+    other = pick(stock.cutouts, rng)
+    height, width = canvas.shape[:2]
+    scale = max(width, height) * rng.uniform(0.4, 1.0) / max(other.shape[:2])
+    angle = rng.uniform(0, 2 * np.pi)
+    centre = (width * (0.5 + 0.65 * np.cos(angle)), height * (0.5 + 0.65 * np.sin(angle)))
+    place(canvas, other, centre, scale, rng.normal(0, 10))
+
+
+def photo_crop(rgba: Picture, stock: Stock, side_px: int, rng: Rng) -> Picture:
+    """Return what a detector cuts from a shopper's photo of this product, letterboxed."""
+    angle = rng.normal(0, 8) if rng.random() < 0.85 else rng.uniform(-90, 90)
+    cos, sin = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
+    rows, columns = rgba.shape[:2]
+    w, h = columns * cos + rows * sin, columns * sin + rows * cos
+    jitter = rng.uniform(*BOX_JITTER, 2)
+    scale = side_px / max(w * jitter[0], h * jitter[1])
+    size = (max(8, round(w * jitter[0] * scale)), max(8, round(h * jitter[1] * scale)))
+    centre = (size[0] / 2 + rng.normal(0, 0.05) * size[0], size[1] / 2 + rng.normal(0, 0.05) * size[1])
+    canvas = background(stock, size, rng)
+    if rng.random() < 0.25:
+        _neighbour(canvas, stock, rng)
+    if rng.random() < 0.4:
+        box = np.array(
+            [
+                [
+                    centre[0] - w * scale / 2,
+                    centre[1] - h * scale / 2,
+                    centre[0] + w * scale / 2,
+                    centre[1] + h * scale / 2,
+                ]
+            ],
+            np.float32,
+        )
+        cast_shadow(canvas, box, rng, rng.uniform(0.15, 0.6))
+    place(canvas, _lit(rgba, rng), centre, scale, angle)
+    if rng.random() < 0.1:  # a finger, a price tag
+        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
+        colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
+        cv2.circle(canvas, (int(x), int(y)), int(side_px * rng.uniform(0.05, 0.2)), colour, -1)
+    picture = _coarse(as_photographed(canvas, rng), side_px, rng)
+    return letterboxed(picture, NO_BOXES, side_px)[0]
+
+
+def _coarse(picture: Picture, side_px: int, rng: Rng) -> Picture:
+    """Return a picture that now and then was small before it was enlarged."""
+    if rng.random() < 0.3:
+        height, width = picture.shape[:2]
+        share = rng.uniform(0.35, 0.9)
+        size = (max(4, int(width * share)), max(4, int(height * share)))
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
+    return picture
+
+
+def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
+    """Return a shop's catalogue picture of a cut-out: whole, or cut to the product; letterboxed."""
+    rows, columns = rgba.shape[:2]
+    if rng.random() < 0.5:  # whole: square, the product well inside
+        size, fill = (side_px, side_px), rng.uniform(0.55, 0.97)
+        scale = side_px * fill / max(rows, columns)
+    else:
+        jitter = rng.uniform(1.0, BOX_JITTER[1], 2)
+        scale = side_px / max(columns * jitter[0], rows * jitter[1])
+        size = (max(8, round(columns * jitter[0] * scale)), max(8, round(rows * jitter[1] * scale)))
+    centre = (size[0] / 2 + rng.normal(0, 0.02) * size[0], size[1] / 2 + rng.normal(0, 0.02) * size[1])
+    canvas = np.ascontiguousarray(studio(size, rng) if rng.random() < 0.9 else plain(size, rng))
+    box = np.array(
+        [
+            [
+                centre[0] - columns * scale / 2,
+                centre[1] - rows * scale / 2,
+                centre[0] + columns * scale / 2,
+                centre[1] + rows * scale / 2,
+            ]
+        ],
+        np.float32,
+    )
+    cast_shadow(canvas, box, rng, rng.uniform(0.05, 0.35))
+    place(canvas, rgba, centre, scale, rng.normal(0, 2))
+    return letterboxed(as_photographed(canvas, rng, strength=0.3), NO_BOXES, side_px)[0]
+
+
+def scene_crop(picture: Picture, side_px: int, rng: Rng) -> Picture:
+    """Return a random crop of a real photo, turned, mirrored and lit anew; letterboxed."""
+    rows, columns = picture.shape[:2]
+    aspect = float(np.exp(rng.normal(0, 0.2)))
+    w, h = side_px * min(1.0, aspect), side_px / max(1.0, aspect)
+    size = (max(8, round(w)), max(8, round(h)))
+    if rng.random() < 0.6:
+        angle = rng.uniform(-20, 20) if rng.random() < 0.88 else rng.uniform(-90, 90)
+        matrix = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1)
+        picture = np.asarray(cv2.warpAffine(picture, matrix, (columns, rows), borderMode=cv2.BORDER_REFLECT), np.uint8)
+    canvas = part_of(picture, size, (0.45, 1.0), rng)
+    return letterboxed(_coarse(as_photographed(canvas, rng), side_px, rng), NO_BOXES, side_px)[0]

@@ -1,0 +1,259 @@
+"""Trains the one-class product detector, a YOLO26n, from random initialisation on composites.
+
+Every picture is put together anew (composites.py) while the last one is learnt from. The
+schedule runs over minutes, not epochs, so that a run ends on time on any machine; it can be
+stopped and taken up again with --resume, also with more renders or more minutes.
+"""
+
+import argparse
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from ultralytics.cfg import get_cfg
+from ultralytics.nn.tasks import DetectionModel
+
+from training.composites import Boxes, Stock, letterboxed, photo, pick, studio_picture
+from training.learning import follow, optimizer_for, prefetched, set_rate
+from training.pictures import Picture, backgrounds, clothes, groceries, iconic_cutouts, products
+
+# Part of the run at each input size: small pictures teach most of it at a third of the price.
+SIZES_PX = ((0.0, 192), (0.55, 256), (0.85, 320))
+BATCH = 16
+LR_MAX = 2e-3
+WEIGHT_DECAY = 0.02
+CLIP_NORM = 10.0
+EMA_DECAY = 0.999
+CLOTHES_MAX = 1200
+ASPECTS = (1.0, 1.0, 4 / 3, 3 / 4, 3 / 4, 16 / 9, 9 / 16, 3 / 2)
+COUNTS = (0, 1, 2, 3, 4)
+COUNT_ODDS = (0.03, 0.35, 0.22, 0.2, 0.2)
+STUDIO_SHARE = 0.1
+# New renders are looked for this often.
+RESCAN_S = 420.0
+SAVE_S = 300.0
+
+
+def stock_from(data: Path, renders: Path, clutter: list[Picture], validation: bool) -> Stock:
+    """Read the cut-outs and backgrounds that are there by now."""
+    rendered = [view for product in products(renders, validation) for view in product.views]
+    iconic = list(iconic_cutouts(data).values()) if not validation or not rendered else []
+    # Iconic pictures are flat and few: once there are renders they are a spice.
+    return Stock(rendered + iconic, backgrounds(renders, validation), clutter)
+
+
+def sample(stock: Stock, side_px: int, rng: np.random.Generator) -> tuple[Picture, Boxes]:
+    """Return one letterboxed training picture and the boxes of its products."""
+    aspect = ASPECTS[rng.integers(len(ASPECTS))]
+    size = (round(side_px * min(1.0, aspect)), round(side_px / max(1.0, aspect)))
+    if rng.random() < STUDIO_SHARE:
+        picture, boxes = studio_picture(pick(stock.cutouts, rng), size, rng)
+    else:
+        picture, boxes = photo(stock, size, int(rng.choice(COUNTS, p=COUNT_ODDS)), rng)
+    return letterboxed(picture, boxes, side_px)
+
+
+def as_batch(samples: list[tuple[Picture, Boxes]]) -> dict[str, torch.Tensor]:
+    """Return samples as the batch ultralytics' loss takes: boxes as centre and size, in fractions."""
+    pixels = np.stack([picture for picture, _ in samples])
+    index = np.concatenate([np.full(len(boxes), i, np.float32) for i, (_, boxes) in enumerate(samples)])
+    boxes = np.concatenate([boxes for _, boxes in samples]) / pixels.shape[1]
+    centred = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]], axis=1)
+    image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)  # (n, 3, side, side), channels last
+    return {
+        "img": image,
+        "batch_idx": torch.from_numpy(index),
+        "cls": torch.zeros(len(index), 1),
+        "bboxes": torch.from_numpy(centred.astype(np.float32)),
+    }
+
+
+class Loader:
+    """Makes batches of the size asked for; takes up new renders as they come."""
+
+    def __init__(self, data: Path, renders: Path, seed: int) -> None:
+        self._data, self._renders = data, renders
+        self._clutter = [p for group in groceries(data, "train").values() for p in group]
+        self._clutter += clothes(data, "train", CLOTHES_MAX)
+        self._rng = np.random.default_rng(seed)
+        self.side_px = SIZES_PX[0][1]
+        self._rescan()
+
+    def _rescan(self) -> None:
+        """Read the renders that are there by now."""
+        self.stock = stock_from(self._data, self._renders, self._clutter, validation=False)
+        self._scanned_s = time.monotonic()
+
+    def batch(self) -> dict[str, torch.Tensor]:
+        """Return the next batch."""
+        if time.monotonic() - self._scanned_s > RESCAN_S:
+            self._rescan()
+        return as_batch([sample(self.stock, self.side_px, self._rng) for _ in range(BATCH)])
+
+
+def validation_set(data: Path, renders: Path, side_px: int, count: int) -> list[tuple[Picture, Boxes]]:
+    """Return the same `count` composites of held-out products each time."""
+    clutter = [p for group in groceries(data, "val").values() for p in group]
+    stock = stock_from(data, renders, clutter, validation=True)
+    rng = np.random.default_rng(7)
+    return [sample(stock, side_px, rng) for _ in range(count)]
+
+
+def overlap(first: Boxes, second: Boxes) -> Boxes:
+    """Return the intersection over union of (n, 4) and (m, 4) boxes as (n, m)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(high - low, 0, None).prod(2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
+    return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
+
+
+@torch.no_grad()
+def evaluate(model: Any, pictures: list[tuple[Picture, Boxes]]) -> dict[str, float]:
+    """Return recall at IoU 0.5 of boxes scoring 0.25, their precision, and the average precision."""
+    model.eval()
+    hits: list[tuple[float, bool]] = []
+    wanted = 0
+    for start in range(0, len(pictures), BATCH):
+        samples = pictures[start : start + BATCH]
+        rows = model(as_batch(samples)["img"].contiguous(memory_format=torch.channels_last))[0].numpy()
+        for (_, boxes), found in zip(samples, rows, strict=True):
+            wanted += len(boxes)
+            free = np.ones(len(boxes), bool)
+            for row in found[found[:, 4] > 0.01]:
+                ious = overlap(row[None, :4], boxes)[0] * free if len(boxes) else np.zeros(1)
+                best = int(ious.argmax())
+                hits.append((float(row[4]), bool(ious[best] >= 0.5)))
+                if ious[best] >= 0.5:
+                    free[best] = False
+    hits.sort(reverse=True)
+    right = np.cumsum([hit for _, hit in hits]) if hits else np.zeros(1)
+    precision = right / np.arange(1, len(right) + 1)
+    envelope = np.maximum.accumulate(precision[::-1])[::-1]
+    sure = sum(score >= 0.25 for score, _ in hits)
+    gains = np.diff(right, prepend=0) / max(1, wanted)
+    found_share = float(right[sure - 1] / wanted) if sure else 0.0
+    return {
+        "ap50": float((envelope * gains).sum()),
+        "recall": found_share,
+        "precision": float(precision[sure - 1]) if sure else 0.0,
+        "n": wanted,
+    }
+
+
+def new_model() -> Any:
+    """Return an untrained one-class YOLO26n."""
+    model: Any = DetectionModel("yolo26n.yaml", ch=3, nc=1, verbose=False)
+    model.args = get_cfg()
+    model.model[-1].end2end = True  # serve the branch that needs no suppression of doubles
+    model.names = {0: "product"}
+    return model.to(memory_format=torch.channels_last)
+
+
+class Run:
+    """One training run: model, average, optimiser, and how far it is."""
+
+    def __init__(self, out: Path, minutes: float, resume: bool) -> None:
+        self.model, self.step, self.elapsed_s, self.budget_s = new_model(), 0, 0.0, minutes * 60
+        self.ema = deepcopy(self.model)
+        self.optimizer = optimizer_for([self.model], LR_MAX, WEIGHT_DECAY)
+        self.path = out / "detector.ckpt"
+        if resume and self.path.exists():
+            state = torch.load(self.path, weights_only=False)
+            self.model.load_state_dict(state["model"])
+            self.ema.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.elapsed_s = state["step"], state["elapsed_s"]
+
+    @property
+    def progress(self) -> float:
+        """Return the share of the time budget that is used."""
+        return min(1.0, self.elapsed_s / self.budget_s)
+
+    @property
+    def side_px(self) -> int:
+        """Return the input size of this part of the run."""
+        return [side for start, side in SIZES_PX if self.progress >= start][-1]
+
+    def learn(self, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+        """Take one step; return the parts of the loss."""
+        started = time.monotonic()
+        self.model.train()
+        if getattr(self.model, "criterion", None) is None:
+            self.model.criterion = self.model.init_criterion()
+        share = 0.8 - 0.7 * self.progress  # many boxes per product teach first, one per product is what is served
+        self.model.criterion.o2m, self.model.criterion.o2o = share, 1 - share
+        set_rate(self.optimizer, LR_MAX, self.progress, self.step)
+        batch["img"] = batch["img"].contiguous(memory_format=torch.channels_last)
+        loss, parts = self.model.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.sum().div(BATCH).backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+        self.optimizer.step()
+        self.step += 1
+        follow(self.ema, self.model, EMA_DECAY, self.step)
+        self.elapsed_s += time.monotonic() - started
+        return {name: float(value) for name, value in parts.items()}
+
+    def save(self) -> None:
+        """Write the state to go on from, and the averaged model as an ultralytics checkpoint."""
+        state = {
+            "model": self.model.state_dict(),
+            "ema": self.ema.state_dict(),
+            "step": self.step,
+            "optimizer": self.optimizer.state_dict(),
+            "elapsed_s": self.elapsed_s,
+        }
+        torch.save(state, self.path.with_suffix(".tmp"))
+        self.path.with_suffix(".tmp").replace(self.path)
+        served = deepcopy(self.ema)
+        served.criterion = None
+        torch.save({"model": served, "train_args": {"task": "detect"}}, self.path.with_suffix(".pt"))
+
+
+def main() -> None:
+    """Train until the minutes are used up; print the loss and the validation figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=Path, required=True, help="folder with train/ and backgrounds_train/")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)
+    torch.manual_seed(args.seed)
+    args.out.mkdir(parents=True, exist_ok=True)
+    train(args, Run(args.out, args.minutes, args.resume))
+
+
+def train(args: argparse.Namespace, run: Run) -> None:
+    """Take steps until the budget is used; save and measure on the way."""
+    loader = Loader(args.data, args.renders, args.seed + run.step)
+    queue = prefetched(loader.batch)
+    saved_s = started_s = time.monotonic()
+    while run.progress < 1:
+        loader.side_px = run.side_px
+        parts = run.learn(queue.get())
+        if run.step % 25 == 0:
+            words = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+            print(
+                f"step {run.step} {run.side_px} px {100 * run.progress:.1f} % {words} "
+                f"cut-outs {len(loader.stock.cutouts)} wall {time.monotonic() - started_s:.0f} s",
+                flush=True,
+            )
+        if run.progress >= 1 or time.monotonic() - saved_s > SAVE_S:
+            run.save()
+            held_out = validation_set(args.data, args.renders, run.side_px, 256 if run.progress >= 1 else 96)
+            print(f"validation {evaluate(run.ema, held_out)}", flush=True)
+            saved_s = time.monotonic()
+
+
+if __name__ == "__main__":
+    main()

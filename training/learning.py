@@ -1,0 +1,59 @@
+"""What both training runs share: the optimiser, the rate over time, averaged weights, prefetching.
+
+Knows nothing of pictures or losses.
+"""
+
+import math
+from collections.abc import Callable
+from queue import Queue
+from threading import Thread
+from typing import TypeVar
+
+import torch
+
+Batch = TypeVar("Batch")
+
+LR_MIN_SHARE = 0.02
+WARM_UP_STEPS = 200
+# Batches made ahead: enough to ride out a pause, little memory.
+AHEAD = 4
+
+
+def optimizer_for(modules: list[torch.nn.Module], rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    """Return AdamW that lets only weights of two and more dimensions decay."""
+    parameters = [p for module in modules for p in module.parameters()]
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99))
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, progress: float, step: int) -> None:
+    """Set the learning rate: a short warm-up, then a cosine over `progress` from 0 to 1."""
+    share = LR_MIN_SHARE + (1 - LR_MIN_SHARE) * 0.5 * (1 + math.cos(math.pi * progress))
+    for group in optimizer.param_groups:
+        group["lr"] = rate * share * min(1.0, (step + 1) / WARM_UP_STEPS)
+
+
+@torch.no_grad()
+def follow(mean: torch.nn.Module, model: torch.nn.Module, decay_max: float, step: int) -> None:
+    """Move the averaged weights towards the model's; faster in the first steps."""
+    decay = decay_max * (1 - math.exp(-step / 500))
+    for average, value in zip(mean.state_dict().values(), model.state_dict().values(), strict=True):
+        if average.dtype.is_floating_point:
+            average.lerp_(value, 1 - decay)
+        else:
+            average.copy_(value)
+
+
+def prefetched(make: Callable[[], Batch]) -> "Queue[Batch]":
+    """Return a queue that a thread of its own keeps filled with what `make` returns."""
+    queue: Queue[Batch] = Queue(maxsize=AHEAD)
+
+    def work() -> None:
+        while True:
+            queue.put(make())
+
+    Thread(target=work, daemon=True).start()
+    return queue
