@@ -1,0 +1,36 @@
+"""Writes the two archives that ship with the server from the checkpoints of a training run.
+
+Knows names, versions and licences; how a model is exported is lookalike_server.models.export's.
+"""
+
+import argparse
+from pathlib import Path
+
+from lookalike_server.models.export import Facts, export_detector, export_embedder
+
+SERVED_PX = 320
+SOURCES = (
+    "From random initialisation: goods rendered by this project (renders/, none of them in the sample shop), "
+    "GroceryStoreDataset (MIT, Marcus Klasson) and clothing-dataset (CC0, Alexey Grigorev); see training/CARD.md"
+)
+
+
+def main() -> None:
+    """Export what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for detector.zip and embedder.zip")
+    parser.add_argument("--detector", type=Path, help="detector.pt of training/detector.py")
+    parser.add_argument("--embedder", type=Path, help="embedder.pt of training/embedder.py")
+    parser.add_argument("--version", default="0.1.0")
+    args = parser.parse_args()
+    shared = {"version": args.version, "licence": "Apache-2.0", "trained_on": SOURCES}
+    if args.detector:
+        facts = Facts(name="lookalike-detector", half_weights=True, **shared)
+        print(export_detector(str(args.detector), args.out / "detector.zip", SERVED_PX, facts))
+    if args.embedder:
+        facts = Facts(name="lookalike-embedder", half_weights=True, **shared)
+        print(export_embedder(str(args.embedder), args.out / "embedder.zip", facts=facts))
+
+
+if __name__ == "__main__":
+    main()
