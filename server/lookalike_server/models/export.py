@@ -62,9 +62,10 @@ def export_detector(weights: str, out: Path, size_px: int = 640, facts: Facts | 
         raise ExportError(f"the input size of a YOLO is a multiple of 32 pixels, not {size_px}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        classes = _copy_onnx(Path(weights), path) if weights.endswith(".onnx") else _trace_yolo(weights, path, size_px)
-        if facts.half_weights:
-            _halve_weights(path)
+        if weights.endswith(".onnx"):
+            classes = _copy_onnx(Path(weights), path, facts.half_weights)
+        else:
+            classes = _trace_yolo(weights, path, size_px, facts.half_weights)
         name, shape, output, rows = _detector_faces(path)
         head = "end2end" if rows[-1] == 6 else "yolo"  # even at 32 px a raw head has 21 columns
         if head == "yolo" and rows[1] != 4 + len(classes):
@@ -120,7 +121,7 @@ def _input(name: str, width: int, height: int, mean: Sequence[float], std: Seque
     return {"name": name, "width": width, "height": height, "fit": "letterbox", **colours}
 
 
-def _copy_onnx(source: Path, path: Path) -> tuple[str, ...]:
+def _copy_onnx(source: Path, path: Path, half_weights: bool) -> tuple[str, ...]:
     """Copy an ONNX detector; return its classes from ultralytics' metadata."""
     if not source.is_file():
         raise ExportError(f"{source} does not exist")
@@ -129,10 +130,12 @@ def _copy_onnx(source: Path, path: Path) -> tuple[str, ...]:
     names = re.findall(r"\d+: ['\"](.*?)['\"](?=[,}])", metadata.get("names", ""))
     if not names:
         raise ExportError(f"{source} does not name its classes: export it with ultralytics, format='onnx'")
+    if half_weights:
+        _halve_weights(path)
     return tuple(names)
 
 
-def _trace_yolo(weights: str, path: Path, size_px: int) -> tuple[str, ...]:
+def _trace_yolo(weights: str, path: Path, size_px: int, half_weights: bool) -> tuple[str, ...]:
     """Export a YOLO by ultralytics to `path`, prove it, and return its classes."""
     ultralytics = _need("ultralytics")
     try:
@@ -148,6 +151,8 @@ def _trace_yolo(weights: str, path: Path, size_px: int) -> tuple[str, ...]:
         model.export(format="onnx", imgsz=size_px, nms=False, device="cpu", verbose=False)
     except Exception as error:
         raise ExportError(f"ultralytics could not export {weights}: {error}") from error
+    if half_weights:
+        _halve_weights(path)
     _check_detector(net, path, size_px)
     return tuple(names[number] for number in sorted(names))
 
