@@ -1,0 +1,97 @@
+"""Runs one network on onnxruntime: float32 arrays in, float32 arrays out. Knows no pictures; its only user."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from lookalike_server.errors import BadModel
+from lookalike_server.models.manifest import Manifest
+
+FloatArray = npt.NDArray[np.float32]
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+}
+ERRORS_ONLY = 3  # onnxruntime's severities: its warnings are about its own optimisations
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """On what the networks run."""
+
+    providers: tuple[str, ...] = ("cpu",)
+    """"cpu", "cuda", "tensorrt" or onnxruntime's own names, the preferred one first."""
+    threads: int = 0
+    """Threads for one run; 0: one for each core."""
+
+    def names(self) -> list[str]:
+        """Return onnxruntime's names of the providers, or raise BadModel if one is not installed."""
+        names = [PROVIDERS.get(name, name) for name in self.providers]
+        installed = onnxruntime.get_available_providers()
+        for name in names:
+            if name not in installed:
+                raise BadModel(
+                    f"this onnxruntime has no {name}, only {', '.join(installed)}; install another build of it"
+                )
+        return names
+
+
+class Session:
+    """One loaded network with one input and one output of interest."""
+
+    def __init__(self, content: bytes, manifest: Manifest, runtime: Runtime) -> None:
+        self._input, self._output = manifest.input, manifest.output
+        names = runtime.names()
+        try:
+            self._session = onnxruntime.InferenceSession(content, options(runtime), providers=names)
+        # onnxruntime's errors have no common base but this one.
+        except Exception as error:
+            raise BadModel(f"{manifest.id}: onnxruntime cannot load {manifest.file}: {error}") from error
+        self.batches = self._check_input(manifest)
+        if self._output not in {output.name for output in self._session.get_outputs()}:
+            raise BadModel(f"{manifest.id}: {manifest.file} has no output {self._output!r}, which the manifest names")
+
+    def run(self, inputs: FloatArray) -> FloatArray:
+        """Return the output for (n, 3, height, width); n is 1 unless the network `batches`."""
+        output: FloatArray = self._session.run([self._output], {self._input.name: inputs})[0]
+        return output
+
+    def probe(self) -> FloatArray:
+        """Return the output for one grey picture, which also warms the network up."""
+        grey = np.full(self._input.shape, 0.5, np.float32)
+        try:
+            return self.run(grey)
+        except Exception as error:  # as above
+            raise BadModel(
+                f"the network cannot run on a picture of the size that its manifest says: {error}"
+            ) from error
+
+    def _check_input(self, manifest: Manifest) -> bool:
+        """Say whether the network takes several pictures at once, or raise BadModel if it takes other inputs."""
+        inputs = {node.name: node for node in self._session.get_inputs()}
+        if list(inputs) != [self._input.name]:
+            found = ", ".join(inputs)
+            raise BadModel(f"{manifest.id}: {manifest.file} takes {found}; the manifest says {self._input.name}")
+        node = inputs[self._input.name]
+        wanted = self._input.shape
+        # A size that the network leaves open is a name or None.
+        fits = len(node.shape) == 4 and all(
+            size == want for size, want in zip(node.shape, wanted, strict=True) if isinstance(size, int)
+        )
+        if not fits or node.type != "tensor(float)":
+            raise BadModel(f"{manifest.id}: {manifest.file} takes {node.type} {node.shape}; the manifest says {wanted}")
+        return not isinstance(node.shape[0], int)
+
+
+def options(runtime: Runtime) -> onnxruntime.SessionOptions:
+    """Return the settings for one run at a time on all of the runtime's threads."""
+    settings = onnxruntime.SessionOptions()
+    settings.log_severity_level = ERRORS_ONLY
+    settings.intra_op_num_threads = runtime.threads or os.cpu_count() or 1
+    settings.inter_op_num_threads = 1
+    return settings
