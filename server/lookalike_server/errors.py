@@ -65,6 +65,14 @@ class BadField(ServerError):
         self.description = description
 
 
+class BadFields(ServerError):
+    """Several fields of the request are wrong."""
+
+    def __init__(self, fields: tuple[BadField, ...]) -> None:
+        super().__init__("; ".join(str(one) for one in fields))
+        self.fields = fields
+
+
 class NotThere(ServerError):
     """The shop has no product of this id."""
 

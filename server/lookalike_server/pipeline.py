@@ -1,0 +1,243 @@
+"""Answers searches: a photo becomes candidates, the candidates vectors, the vectors products; the better match wins.
+
+Knows no wire: it takes what was checked and returns values.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+import numpy as np
+import numpy.typing as npt
+from lookalike_router.answer import Coverage, Found, ProductHit
+from lookalike_router.router import Router
+
+from lookalike_server.deadline import Deadline
+from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
+from lookalike_server.query import PhotoQuery, ProductQuery, Search, VectorQuery
+from lookalike_server.regions import WHOLE_BOX, Box, Detection, Point, Whole, at_point
+from lookalike_server.timings import Timings
+from lookalike_server.vision import Photo, Seen, Vision
+
+# Detections that are tried as the query, the surest first, beside the whole photo. Every one costs an embedding and a
+# query to every shard; a shopper's photo rarely shows more things than this that are meant.
+CANDIDATES_MAX = 4
+# Kept back from the caller's time for merging, writing and sending, so that a slow shard never costs the answer.
+RESERVE_FRACTION = 0.1
+RESERVE_MAX_S = 0.25
+# Fractions of slots are sums of float32 on the wire: 2/3 asked and 2/3 answered must not differ by rounding.
+COVERAGE_SLACK = 1e-6
+
+
+class Source(Enum):
+    """Why a part of a photo was used."""
+
+    BOX = "box"
+    POINT = "point"
+    WHOLE_IMAGE = "whole_image"
+    DETECTION = "detection"
+    WHOLE_IMAGE_MATCHED_BETTER = "whole_image_matched_better"
+    NOTHING_DETECTED = "nothing_detected"
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The part of a photo that was used, and why."""
+
+    box: Box
+    source: Source
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one search found."""
+
+    search_id: str
+    detections: tuple[Detection, ...]
+    searched: Searched | None
+    """None where the query was no photo."""
+    hits: tuple[ProductHit, ...]
+    coverage: Coverage
+    timings: Timings
+    search_ms: float
+    total_ms: float
+    token: str = field(repr=False)
+    """Names the photo; empty where the query was none."""
+    model: str
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """One part of a photo as a vector."""
+
+    vector: npt.NDArray[np.float32] = field(repr=False)  # (256,), unit length
+    part: Searched
+    seen: Seen
+    model: str
+    total_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Detected:
+    """The products seen in a photo."""
+
+    seen: Seen
+    model: str
+    total_ms: float
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What the shards are asked, and what the photo showed."""
+
+    queries: npt.NDArray[np.float32]  # (n, 256)
+    parts: tuple[Searched, ...] = ()
+    """What each of the queries is; none where the query was no photo."""
+    seen: Seen | None = None
+    leave_out: str | None = None
+    """The product that is the query itself."""
+
+
+class Pipeline:
+    """Searches, detects and embeds for one shop."""
+
+    def __init__(self, vision: Vision, router: Router, *, shard_deadline_s: float) -> None:
+        self._vision = vision
+        self._router = router
+        self._shard_deadline_s = shard_deadline_s
+
+    async def search(self, search: Search, deadline: Deadline) -> Answer:
+        """Answer one search."""
+        begun = time.perf_counter()
+        asked = await self._asked(search, deadline)
+        deadline.check("ask the shards")
+        asking = time.perf_counter()
+        found = await self._router.search(
+            asked.queries,
+            # The product that is the query is its own best match: one more is asked for in its place.
+            search.offset + search.limit + (1 if asked.leave_out else 0),
+            where=search.where,
+            score_min=search.score_min,
+            deadline_s=shard_deadline_s(deadline, self._shard_deadline_s),
+        )
+        search_ms = since_ms(asking)
+        demand_coverage(found.coverage, search.coverage_min)
+        hits, part = best_match(found, asked)
+        return Answer(
+            search_id=uuid.uuid4().hex,
+            detections=asked.seen.detections if asked.seen else (),
+            searched=part,
+            hits=hits[search.offset : search.offset + search.limit],
+            coverage=found.coverage,
+            timings=asked.seen.timings if asked.seen else Timings(),
+            search_ms=search_ms,
+            total_ms=since_ms(begun),
+            token=asked.seen.token if asked.seen else "",
+            model=self._vision.embedder_id,
+        )
+
+    async def detect(self, photo: Photo, deadline: Deadline) -> Detected:
+        """Find the products in a photo."""
+        begun = time.perf_counter()
+        seen = await self._vision.see(photo, deadline, detect=True)
+        return Detected(seen, self._vision.detector_id, since_ms(begun))
+
+    async def embed(self, query: PhotoQuery, deadline: Deadline) -> Embedded:
+        """Embed one part of a photo: the one asked for, else the best detection, else the whole."""
+        begun = time.perf_counter()
+        seen = await self._see(query, deadline)
+        part = candidates(query, seen.detections)[0]
+        vectors = await self._vision.embed(seen, [part.box], deadline)
+        return Embedded(vectors[0], part, seen, self._vision.embedder_id, since_ms(begun))
+
+    @property
+    def detector_id(self) -> str:
+        """The detector as "name@version"."""
+        return self._vision.detector_id
+
+    @property
+    def embedder_id(self) -> str:
+        """The embedder as "name@version"."""
+        return self._vision.embedder_id
+
+    async def _asked(self, search: Search, deadline: Deadline) -> Asked:
+        match search.query:
+            case PhotoQuery() as query:
+                seen = await self._see(query, deadline)
+                parts = candidates(query, seen.detections)
+                vectors = await self._vision.embed(seen, [part.box for part in parts], deadline)
+                return Asked(vectors, parts, seen)
+            case ProductQuery(product_id):
+                rows = (await self._router.get([product_id], deadline.remaining_s())).get(product_id)
+                if not rows:
+                    raise NotThere(product_id)
+                return Asked(np.stack([row.vector for row in rows]), leave_out=product_id)
+            case VectorQuery() as query:
+                if query.model and query.model != self._vision.embedder_id:
+                    raise ModelMismatch(query.model, self._vision.embedder_id)
+                return Asked(query.vector[np.newaxis])
+
+    async def _see(self, query: PhotoQuery, deadline: Deadline) -> Seen:
+        detect = query.region is None or isinstance(query.region, Point)
+        return await self._vision.see(query.photo, deadline, detect=detect)
+
+
+def candidates(query: PhotoQuery, detections: Sequence[Detection]) -> tuple[Searched, ...]:
+    """Return the parts of a photo to try, the one to prefer among equals first."""
+    whole = Searched(WHOLE_BOX, Source.NOTHING_DETECTED)
+    match query.region:
+        case Box() as box:
+            return (Searched(box, Source.BOX),)
+        case Whole():
+            return (replace(whole, source=Source.WHOLE_IMAGE),)
+        case Point() as point:
+            there = at_point(detections, point)
+            return (Searched(there.box, Source.POINT) if there else whole,)
+    if not detections:
+        return (whole,)
+    tried = (Searched(seen.box, Source.DETECTION) for seen in detections[:CANDIDATES_MAX])
+    return (*tried, replace(whole, source=Source.WHOLE_IMAGE_MATCHED_BETTER))
+
+
+def best_match(found: Found, asked: Asked) -> tuple[tuple[ProductHit, ...], Searched | None]:
+    """Return the hits of the part of the photo that matched best; of a product's pictures, those of all together."""
+    if asked.parts:
+        # max() keeps the first of equals: a sure detection is preferred, the whole photo comes last.
+        best = max(range(len(asked.parts)), key=lambda i: top_score(found.answers[i]))
+        return tuple(found.answers[best]), asked.parts[best]
+    return tuple(hit for hit in joined(found.answers) if hit.product_id != asked.leave_out), None
+
+
+def top_score(hits: Sequence[ProductHit]) -> float:
+    """Return the score of the best hit; of none, less than any score."""
+    return hits[0].score if hits else -2.0
+
+
+def joined(answers: Sequence[Sequence[ProductHit]]) -> list[ProductHit]:
+    """Join the answers to several pictures of one query: each product once, at its best score, best first."""
+    best: dict[str, ProductHit] = {}
+    for hit in (hit for answer in answers for hit in answer):
+        known = best.get(hit.product_id)
+        if known is None or hit.score > known.score:
+            best[hit.product_id] = hit
+    return sorted(best.values(), key=lambda hit: (-hit.score, hit.product_id))
+
+
+def demand_coverage(coverage: Coverage, wanted: float) -> None:
+    """Raise TooLittleCoverage where less of the shop answered than is wanted."""
+    if coverage.slots_fraction + COVERAGE_SLACK < wanted:
+        missing = tuple(one.shard for one in coverage.missing)
+        raise TooLittleCoverage(wanted, coverage.slots_fraction, missing)
+
+
+def shard_deadline_s(deadline: Deadline, most_s: float) -> float:
+    """Return how long the shards may take, so that a partial answer still reaches the caller in time."""
+    left_s = deadline.remaining_s()
+    return min(most_s, left_s - min(RESERVE_MAX_S, RESERVE_FRACTION * left_s))
+
+
+def since_ms(begun_s: float) -> float:
+    """Return the milliseconds since a time.perf_counter()."""
+    return (time.perf_counter() - begun_s) * 1000

@@ -1,0 +1,198 @@
+"""The gRPC services. A handler checks, calls, translates and returns; what to do is decided elsewhere."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import grpc
+from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2, catalog_pb2_grpc, search_pb2, search_pb2_grpc
+from lookalike_router.router import Router
+from lookalike_router.shard import DIM
+
+from lookalike_server import wire
+from lookalike_server.catalog import Catalog
+from lookalike_server.checks import checked_detect, checked_embed, checked_search
+from lookalike_server.deadline import Deadline
+from lookalike_server.edge import Context, Edge
+from lookalike_server.pipeline import Pipeline, shard_deadline_s
+from lookalike_server.product_checks import checked_item_id, checked_listing, checked_product, checked_product_id
+from lookalike_server.status import Refusal, item_error
+from lookalike_server.streams import Answered
+from lookalike_server.version import VERSION
+
+# Enough to fill the models' batches from one stream, and few enough that four streams fit into their queues.
+SEARCHES_IN_FLIGHT_MAX = 16
+# More than searches: an imported product also waits for its shard, and shares that write with those beside it.
+PRODUCTS_IN_FLIGHT_MAX = 32
+# A product with many large pictures may take long and nobody is watching; a search that takes so long is of no use.
+IMPORT_DEADLINE_S = 120.0
+
+SERVICES = tuple(
+    str(file.DESCRIPTOR.services_by_name[name].full_name)
+    for file, name in ((search_pb2, "SearchService"), (catalog_pb2, "CatalogService"), (admin_pb2, "AdminService"))
+)
+
+
+class SearchService(search_pb2_grpc.SearchServiceServicer):
+    """Finds products that look like what a picture shows."""
+
+    def __init__(self, edge: Edge, pipeline: Pipeline) -> None:
+        self._edge = edge
+        self._pipeline = pipeline
+
+    async def Search(self, request: search_pb2.SearchRequest, context: Context) -> search_pb2.SearchResponse:
+        """Answer one search."""
+        async with self._edge.call(context, request) as deadline:
+            return await self._search(request, deadline)
+
+    async def SearchStream(
+        self, requests: AsyncIterator[search_pb2.SearchStreamRequest], context: Context
+    ) -> AsyncIterator[search_pb2.SearchStreamResponse]:
+        """Answer many searches, each as soon as it is ready."""
+
+        async def outcome(request: search_pb2.SearchStreamRequest) -> search_pb2.SearchStreamResponse:
+            async def work(deadline: Deadline) -> search_pb2.SearchResponse:
+                checked_item_id(request.item_id)
+                return await self._search(request.search, deadline)
+
+            found = await self._edge.item(context, work)
+            if isinstance(found, Refusal):
+                return search_pb2.SearchStreamResponse(item_id=request.item_id, error=item_error(found))
+            return search_pb2.SearchStreamResponse(item_id=request.item_id, result=found)
+
+        async with self._edge.stream(context):
+            answered = Answered(self._edge, requests, outcome, SEARCHES_IN_FLIGHT_MAX)
+            async with aclosing(answered.results()) as results:
+                async for result in results:
+                    yield result
+
+    async def Detect(self, request: search_pb2.DetectRequest, context: Context) -> search_pb2.DetectResponse:
+        """Find the products in a picture."""
+        async with self._edge.call(context, request) as deadline:
+            photo = checked_detect(request)
+            detected = await self._pipeline.detect(photo, deadline)
+            return wire.detect_response(detected)
+
+    async def Embed(self, request: search_pb2.EmbedRequest, context: Context) -> search_pb2.EmbedResponse:
+        """Embed a picture or a part of it."""
+        async with self._edge.call(context, request) as deadline:
+            query = checked_embed(request)
+            embedded = await self._pipeline.embed(query, deadline)
+            return wire.embed_response(embedded)
+
+    async def _search(self, request: search_pb2.SearchRequest, deadline: Deadline) -> search_pb2.SearchResponse:
+        search = checked_search(request)
+        answer = await self._pipeline.search(search, deadline)
+        return wire.search_response(answer)
+
+
+class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
+    """Keeps the products of one shop and their pictures."""
+
+    def __init__(self, edge: Edge, catalog: Catalog, embedder_id: str) -> None:
+        self._edge = edge
+        self._catalog = catalog
+        self._embedder_id = embedder_id
+
+    async def UpsertProduct(
+        self, request: catalog_pb2.UpsertProductRequest, context: Context
+    ) -> catalog_pb2.UpsertProductResponse:
+        """Create a product or replace it whole."""
+        async with self._edge.call(context, request) as deadline:
+            return await self._upsert(request.product, deadline)
+
+    async def ImportProducts(
+        self, requests: AsyncIterator[catalog_pb2.ImportProductsRequest], context: Context
+    ) -> AsyncIterator[catalog_pb2.ImportProductsResponse]:
+        """Upsert many products; answer each as soon as it is stored or refused."""
+
+        async def outcome(request: catalog_pb2.ImportProductsRequest) -> catalog_pb2.ImportProductsResponse:
+            async def work(deadline: Deadline) -> catalog_pb2.UpsertProductResponse:
+                checked_item_id(request.item_id)
+                return await self._upsert(request.product, deadline)
+
+            done = await self._edge.item(context, work, IMPORT_DEADLINE_S)
+            if isinstance(done, Refusal):
+                return catalog_pb2.ImportProductsResponse(item_id=request.item_id, error=item_error(done))
+            return catalog_pb2.ImportProductsResponse(item_id=request.item_id, result=done)
+
+        async with self._edge.stream(context):
+            answered = Answered(self._edge, requests, outcome, PRODUCTS_IN_FLIGHT_MAX)
+            async with aclosing(answered.results()) as results:
+                async for result in results:
+                    yield result
+
+    async def GetProduct(
+        self, request: catalog_pb2.GetProductRequest, context: Context
+    ) -> catalog_pb2.GetProductResponse:
+        """Get one product."""
+        async with self._edge.call(context, request) as deadline:
+            product = await self._catalog.get(checked_product_id(request.product_id), deadline)
+            vectors_of = self._embedder_id if request.include_vectors else None
+            return catalog_pb2.GetProductResponse(product=wire.product_message(product, vectors_of))
+
+    async def ListProducts(
+        self, request: catalog_pb2.ListProductsRequest, context: Context
+    ) -> catalog_pb2.ListProductsResponse:
+        """List one page of products."""
+        async with self._edge.call(context, request) as deadline:
+            listing = checked_listing(request)
+            listed = await self._catalog.page(listing, deadline)
+            return wire.list_response(listed)
+
+    async def DeleteProduct(
+        self, request: catalog_pb2.DeleteProductRequest, context: Context
+    ) -> catalog_pb2.DeleteProductResponse:
+        """Delete one product."""
+        async with self._edge.call(context, request) as deadline:
+            product_id = checked_product_id(request.product_id)
+            deleted = await self._catalog.delete(product_id, deadline)
+            return catalog_pb2.DeleteProductResponse(images_deleted=deleted)
+
+    async def _upsert(self, product: catalog_pb2.Product, deadline: Deadline) -> catalog_pb2.UpsertProductResponse:
+        checked = checked_product(product)
+        upserted = await self._catalog.upsert(checked, deadline)
+        return wire.upsert_response(upserted)
+
+
+class AdminService(admin_pb2_grpc.AdminServiceServicer):
+    """Shows how the shop is spread over its shards and how they are."""
+
+    def __init__(self, edge: Edge, router: Router, pipeline: Pipeline, shard_deadline_s: float) -> None:
+        self._edge = edge
+        self._router = router
+        self._pipeline = pipeline
+        self._shard_deadline_s = shard_deadline_s
+
+    async def GetTopology(
+        self, request: admin_pb2.GetTopologyRequest, context: Context
+    ) -> admin_pb2.GetTopologyResponse:
+        """Get the placement map and the models in use."""
+        async with self._edge.call(context, request):
+            return wire.topology_response(
+                self._router.topology(),
+                embedder=self._pipeline.embedder_id,
+                detector=self._pipeline.detector_id,
+                dim=DIM,
+                version=VERSION,
+            )
+
+    async def ListShards(self, request: admin_pb2.ListShardsRequest, context: Context) -> admin_pb2.ListShardsResponse:
+        """Ask every shard how it is."""
+        async with self._edge.call(context, request) as deadline:
+            reports = await self._router.shards(shard_deadline_s(deadline, self._shard_deadline_s))
+            return wire.shards_response(reports, self._router.topology().epoch)
+
+
+def add_services(
+    server: grpc.aio.Server,
+    *,
+    edge: Edge,
+    pipeline: Pipeline,
+    catalog: Catalog,
+    router: Router,
+    shard_deadline_s: float,
+) -> None:
+    """Make the services part of a server."""
+    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(edge, pipeline), server)
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogService(edge, catalog, pipeline.embedder_id), server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(edge, router, pipeline, shard_deadline_s), server)
