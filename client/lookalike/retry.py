@@ -1,0 +1,40 @@
+"""Decides whether and when to try again. Pure: no clock, no dice, no network."""
+
+from dataclasses import dataclass
+
+from lookalike.errors import LookalikeError, Overloaded, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a call or an item is tried, and how long to wait in between.
+
+    Every call of this client may be sent twice: reads change nothing, and writes replace or delete a whole product.
+
+    >>> RetryPolicy(attempts_max=1)  # never again
+    RetryPolicy(attempts_max=1, backoff_first_s=0.1, backoff_max_s=3.0)
+    """
+
+    # Waits of about 0.1, 0.2, 0.4, 0.8 and 1.6 s: together longer than a server's restart behind a load balancer.
+    attempts_max: int = 6
+    backoff_first_s: float = 0.1
+    backoff_max_s: float = 3.0
+
+    def wait_s(self, error: LookalikeError, attempts: int, left_s: float, dice: float) -> float | None:
+        """Return how long to wait before the next try, or None to give up.
+
+        `attempts` counts the tries made, `left_s` is the time left to the caller, `dice` is uniform in [0, 1).
+        """
+        if attempts >= self.attempts_max:
+            return None
+        match error:
+            case Overloaded(retry_after_s=float(floor_s)):
+                pass  # without a time from the server, nobody knows that it would help
+            case Unavailable():
+                floor_s = 0.0
+            case _:
+                return None
+        ceiling_s = min(self.backoff_max_s, self.backoff_first_s * 2 ** (attempts - 1))
+        # Full jitter, above what the server asked for: callers that failed together must not come back together.
+        wait_s = floor_s + ceiling_s * dice
+        return wait_s if wait_s < left_s else None

@@ -1,0 +1,204 @@
+"""Carries blocking calls and streams to one server: deadlines, retries, and what is in flight. Knows no messages.
+
+A stream takes three threads: the caller's, which also runs the caller's iterable; gRPC's own, which sends; and one
+that listens. So a generator that is not thread-safe is safe here, and what it raises reaches the caller.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Generator, Iterable
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from lookalike import status
+from lookalike.channel import OPTIONS, checked_address, refuse_if_too_large
+from lookalike.errors import ClientClosed, LookalikeError, Unavailable
+from lookalike.flight import End, Flight, Pull, Send, Wait
+from lookalike.retry import RetryPolicy
+from lookalike.stream import Answer, Broken, StreamPlan
+from lookalike.types import Failed, Outcome
+
+Item = TypeVar("Item")
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+Result = TypeVar("Result")
+SentMessage = TypeVar("SentMessage", bound=Message)
+
+
+class Transport:
+    """One channel to one server, for any number of threads."""
+
+    def __init__(self, address: str, policy: RetryPolicy) -> None:
+        self.address = checked_address(address)
+        self.channel = grpc.insecure_channel(self.address, options=OPTIONS)
+        self.policy = policy
+        self._closed = False
+
+    def close(self) -> None:
+        """Close the channel; calls still running end with ClientClosed."""
+        self._closed = True
+        self.channel.close()
+
+    def refuse_if_closed(self) -> None:
+        """Raise ClientClosed if `close` was called."""
+        if self._closed:
+            raise ClientClosed("this client is closed: make a new one, or keep it open for as long as you need it")
+
+    def call(
+        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
+    ) -> Response:
+        """Call `method` until it answers, fails for good or `timeout_s` is over."""
+        if isinstance(request, Message):
+            refuse_if_too_large(request.ByteSize())
+        ends_s = time.monotonic() + timeout_s
+        attempts = 0
+        while True:
+            self.refuse_if_closed()
+            attempts += 1
+            try:
+                return method(request, timeout=max(0.0, ends_s - time.monotonic()))
+            except grpc.RpcError as error:
+                failure = self.failure(error)
+                wait_s = self.policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
+                if wait_s is None:
+                    raise failure from error
+            time.sleep(wait_s)
+
+    def stream(
+        self,
+        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
+        plan: StreamPlan[Item, SentMessage, Response, Result],
+        items: Iterable[Item],
+    ) -> Generator[Outcome[Item, Result], None, None]:
+        """Send `items` and yield what becomes of each, as it becomes known."""
+        conversation = _Conversation(self, method, plan)
+        try:
+            yield from conversation.run(items)
+        except BaseException:
+            conversation.abandon()
+            raise
+        conversation.finish()
+
+    def failure(self, error: grpc.RpcError) -> LookalikeError:
+        """Return what a failed call means to the caller."""
+        if self._closed:
+            return ClientClosed("this client was closed during the call")
+        return status.from_call(error, self.address)
+
+
+class _Call(Generic[SentMessage, Response]):
+    """One gRPC call of a stream, which may take several; what it hears goes to `inbox`."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
+        inbox: SimpleQueue[Answer[Response] | Broken],
+    ) -> None:
+        self._transport = transport
+        self._inbox = inbox
+        self._outbox: SimpleQueue[SentMessage | None] = SimpleQueue()
+        transport.refuse_if_closed()
+        self._rpc = method(iter(self._outbox.get, None))
+        threading.Thread(target=self._listen, name="lookalike-stream", daemon=True).start()
+
+    def send(self, request: SentMessage) -> None:
+        """Send `request`; returns at once, as the flight bounds what waits here."""
+        self._outbox.put(request)
+
+    def finish(self) -> None:
+        """Tell the server that nothing more comes."""
+        self._outbox.put(None)
+
+    def abandon(self) -> None:
+        """End the call now."""
+        self._outbox.put(None)  # ends gRPC's sending thread, which waits for more
+        self._rpc.cancel()
+
+    def _listen(self) -> None:
+        try:
+            for message in self._rpc:
+                self._inbox.put(Answer(message))
+            error: LookalikeError = Unavailable("the server ended the stream before it had answered")
+        except grpc.RpcError as failed:
+            error = self._transport.failure(failed)
+            error.__cause__ = failed
+        self._inbox.put(Broken(self, error))
+
+
+class _Conversation(Generic[Item, SentMessage, Response, Result]):
+    """One stream as the caller sees it, over one or more calls."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
+        plan: StreamPlan[Item, SentMessage, Response, Result],
+    ) -> None:
+        self._transport = transport
+        self._method = method
+        self._plan = plan
+        self._flight: Flight[Item, SentMessage] = Flight(transport.policy, plan.items_max, plan.silence_s)
+        self._inbox: SimpleQueue[Answer[Response] | Broken] = SimpleQueue()
+        self._call: _Call[SentMessage, Response] | None = None
+
+    def run(self, items: Iterable[Item]) -> Generator[Outcome[Item, Result], None, None]:
+        """Do what the flight says until it ends."""
+        source = enumerate(items)
+        while True:
+            yield from self._hear(0.0)  # between two items, so that a slow iterable delays no answer
+            match self._flight.next_step(time.monotonic()):
+                case Pull():
+                    yield from self._pull(source)
+                case Send(ticket):
+                    self._call = self._call or _Call(self._transport, self._method, self._inbox)
+                    self._call.send(ticket.request)
+                    self._flight.sent(time.monotonic())
+                case Wait(until_s, silence):
+                    heard = yield from self._hear(until_s - time.monotonic())
+                    if silence and not heard and time.monotonic() >= until_s:
+                        yield from self._broke(self._plan.silent())
+                case End():
+                    return
+
+    def finish(self) -> None:
+        """End the call as the server expects it."""
+        if self._call is not None:
+            self._call.finish()
+
+    def abandon(self) -> None:
+        """End the call at once."""
+        if self._call is not None:
+            self._call.abandon()
+
+    def _pull(self, source: "enumerate[Item]") -> Generator[Outcome[Item, Result], None, None]:
+        try:
+            index, item = next(source)
+        except StopIteration:
+            return self._flight.exhausted()
+        try:
+            self._flight.pulled(self._plan.ticket(index, item))
+        except LookalikeError as error:
+            yield Failed(index, item, error)
+
+    def _hear(self, timeout_s: float) -> Generator[Outcome[Item, Result], None, bool]:
+        """Yield what one piece of news brings; return whether there was any."""
+        try:
+            news = self._inbox.get(timeout=timeout_s) if timeout_s > 0 else self._inbox.get_nowait()
+        except Empty:
+            return False
+        match news:
+            case Answer():
+                yield from self._plan.outcomes(news, self._flight, time.monotonic(), random.random())
+            case Broken(call, error) if call is self._call:  # else: one that was given up before
+                yield from self._broke(error)
+        return True
+
+    def _broke(self, error: LookalikeError) -> Generator[Outcome[Item, Result], None, None]:
+        self.abandon()
+        self._call = None
+        yield from self._flight.broke(error, time.monotonic(), random.random())

@@ -1,0 +1,1 @@
+"""Turns values into messages and back, a file per proto. Pure: opens nothing and calls nothing."""
