@@ -3,8 +3,18 @@
 isort:skip_file
 The shop's catalogue: products, their pictures, and the filter that selects among them.
 
-Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason` such as
-IMAGE_TOO_LARGE), BadRequest (which field and why) and RetryInfo (when to try again).
+Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason`), BadRequest (which fields and
+why) and RetryInfo (when to try again). The reasons, by code:
+  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL
+  NOT_FOUND            PRODUCT_NOT_FOUND, IMAGE_TOKEN_EXPIRED
+  FAILED_PRECONDITION  MODEL_MISMATCH
+  RESOURCE_EXHAUSTED   OVERLOADED, with RetryInfo
+  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, COVERAGE, STOPPING
+  DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
+  INTERNAL             INTERNAL, with an id that the server's log has too
+A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT on a
+write means that nobody knows whether it was stored; sending it again is safe.
+A request, or an item of a stream, is at most 32 MiB; a larger one ends its call as RESOURCE_EXHAUSTED by gRPC itself.
 Deadlines travel by gRPC; no message has a timeout field.
 """
 
@@ -125,7 +135,8 @@ class ProductImage(google.protobuf.message.Message):
     VECTOR_FIELD_NUMBER: builtins.int
     image_id: builtins.str
     """The picture's id within its product, 1 to 128 bytes.
-    Empty in an upsert: the server derives it from the content, so that the same bytes get the same id.
+    Empty in an upsert: the server derives it from the content, and from `box` where one is given, so that the same
+    picture gets the same id. The same picture twice without ids is one picture.
     """
     content: builtins.bytes
     """The encoded picture: JPEG, PNG, WebP, AVIF or the first frame of a GIF; at most 12 MiB and 50 megapixels.
@@ -134,7 +145,9 @@ class ProductImage(google.protobuf.message.Message):
     uri: builtins.str
     """Where a client finds the picture to show it: a URL or a path, at most 2,048 characters. Never fetched by the server."""
     content_sha256: builtins.str
-    """SHA-256 of `content` as 64 lower-case hex digits. Set by the server; in an upsert without `content` it names known bytes."""
+    """SHA-256 of `content` as 64 lower-case hex digits. Set by the server. In an upsert without `content` it names bytes
+    that the product has, with the same `box` as then; with `content` it must be right.
+    """
     @property
     def box(self) -> global___Box:
         """The part of the picture that was embedded. In an upsert: the part to embed; absent: the server chooses."""
@@ -702,9 +715,11 @@ class ListProductsRequest(google.protobuf.message.Message):
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     FILTER_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """Products per page at most, 1 to 500; 0 or absent: 50. A page may hold fewer; only an empty token ends the list."""
+    """Products per page at most, 1 to 500; 0 or absent: 50. A page may hold fewer, also to stay well below 4 MiB;
+    only an empty token ends the list.
+    """
     page_token: builtins.str
-    """`next_page_token` of the page before; empty: the first page. With the same `filter` as before."""
+    """`next_page_token` of the page before; empty: the first page. With another `filter` than before it is refused."""
     @property
     def filter(self) -> global___Filter:
         """Which products; absent: all."""

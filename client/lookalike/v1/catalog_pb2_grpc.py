@@ -81,7 +81,7 @@ class CatalogServiceServicer(object):
     def ImportProducts(self, request_iterator, context):
         """Upserts many products over one stream. One answer comes for each item, as soon as it is stored or refused,
         not necessarily in the order sent; `item_id` ties them together. A refused item never ends the stream.
-        The server reads on only while it keeps up: let the stream's flow control hold you back.
+        The server reads on only while it keeps up, with 32 items in work at most: let the stream's flow control hold you back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

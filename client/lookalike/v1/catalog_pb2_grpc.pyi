@@ -3,8 +3,18 @@
 isort:skip_file
 The shop's catalogue: products, their pictures, and the filter that selects among them.
 
-Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason` such as
-IMAGE_TOO_LARGE), BadRequest (which field and why) and RetryInfo (when to try again).
+Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason`), BadRequest (which fields and
+why) and RetryInfo (when to try again). The reasons, by code:
+  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL
+  NOT_FOUND            PRODUCT_NOT_FOUND, IMAGE_TOKEN_EXPIRED
+  FAILED_PRECONDITION  MODEL_MISMATCH
+  RESOURCE_EXHAUSTED   OVERLOADED, with RetryInfo
+  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, COVERAGE, STOPPING
+  DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
+  INTERNAL             INTERNAL, with an id that the server's log has too
+A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT on a
+write means that nobody knows whether it was stored; sending it again is safe.
+A request, or an item of a stream, is at most 32 MiB; a larger one ends its call as RESOURCE_EXHAUSTED by gRPC itself.
 Deadlines travel by gRPC; no message has a timeout field.
 """
 
@@ -44,7 +54,7 @@ class CatalogServiceStub:
     ]
     """Upserts many products over one stream. One answer comes for each item, as soon as it is stored or refused,
     not necessarily in the order sent; `item_id` ties them together. A refused item never ends the stream.
-    The server reads on only while it keeps up: let the stream's flow control hold you back.
+    The server reads on only while it keeps up, with 32 items in work at most: let the stream's flow control hold you back.
     """
 
     GetProduct: grpc.UnaryUnaryMultiCallable[
@@ -88,7 +98,7 @@ class CatalogServiceAsyncStub:
     ]
     """Upserts many products over one stream. One answer comes for each item, as soon as it is stored or refused,
     not necessarily in the order sent; `item_id` ties them together. A refused item never ends the stream.
-    The server reads on only while it keeps up: let the stream's flow control hold you back.
+    The server reads on only while it keeps up, with 32 items in work at most: let the stream's flow control hold you back.
     """
 
     GetProduct: grpc.aio.UnaryUnaryMultiCallable[
@@ -136,7 +146,7 @@ class CatalogServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[lookalike.v1.catalog_pb2.ImportProductsResponse], collections.abc.AsyncIterator[lookalike.v1.catalog_pb2.ImportProductsResponse]]:
         """Upserts many products over one stream. One answer comes for each item, as soon as it is stored or refused,
         not necessarily in the order sent; `item_id` ties them together. A refused item never ends the stream.
-        The server reads on only while it keeps up: let the stream's flow control hold you back.
+        The server reads on only while it keeps up, with 32 items in work at most: let the stream's flow control hold you back.
         """
 
     @abc.abstractmethod

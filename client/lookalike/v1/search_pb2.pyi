@@ -309,7 +309,7 @@ class Hit(google.protobuf.message.Message):
     """How many of the product's pictures were among the nearest; at least 1."""
     @property
     def product(self) -> lookalike.v1.catalog_pb2.Product:
-        """The product; pictures without content or vectors."""
+        """The product, with the one picture that matched best, without its content or vector."""
 
     def __init__(
         self,

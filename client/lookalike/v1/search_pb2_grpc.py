@@ -64,7 +64,7 @@ class SearchServiceServicer(object):
     def Search(self, request, context):
         """Finds the products most like a picture, a part of it, a known product or a vector.
 
-        INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, or a field is wrong.
+        INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, or a field is wrong.
         NOT_FOUND: IMAGE_TOKEN_EXPIRED (send the picture again), PRODUCT_NOT_FOUND. RESOURCE_EXHAUSTED: OVERLOADED, with
         RetryInfo. UNAVAILABLE: COVERAGE, fewer shards answered than `coverage_min` asks. DEADLINE_EXCEEDED: too late.
         Nothing detected and nothing similar are no errors.
@@ -74,7 +74,7 @@ class SearchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SearchStream(self, request_iterator, context):
-        """Runs many searches over one stream; those that wait while the model is busy share its next batch.
+        """Runs many searches over one stream, 16 at a time at most; those that wait while the model is busy share its next batch.
         One answer comes for each item, as soon as it is ready; `item_id` ties them together.
         A refused item never ends the stream.
         """

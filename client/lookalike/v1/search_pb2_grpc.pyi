@@ -27,7 +27,7 @@ class SearchServiceStub:
     ]
     """Finds the products most like a picture, a part of it, a known product or a vector.
 
-    INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, or a field is wrong.
+    INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, or a field is wrong.
     NOT_FOUND: IMAGE_TOKEN_EXPIRED (send the picture again), PRODUCT_NOT_FOUND. RESOURCE_EXHAUSTED: OVERLOADED, with
     RetryInfo. UNAVAILABLE: COVERAGE, fewer shards answered than `coverage_min` asks. DEADLINE_EXCEEDED: too late.
     Nothing detected and nothing similar are no errors.
@@ -37,7 +37,7 @@ class SearchServiceStub:
         lookalike.v1.search_pb2.SearchStreamRequest,
         lookalike.v1.search_pb2.SearchStreamResponse,
     ]
-    """Runs many searches over one stream; those that wait while the model is busy share its next batch.
+    """Runs many searches over one stream, 16 at a time at most; those that wait while the model is busy share its next batch.
     One answer comes for each item, as soon as it is ready; `item_id` ties them together.
     A refused item never ends the stream.
     """
@@ -63,7 +63,7 @@ class SearchServiceAsyncStub:
     ]
     """Finds the products most like a picture, a part of it, a known product or a vector.
 
-    INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, or a field is wrong.
+    INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, or a field is wrong.
     NOT_FOUND: IMAGE_TOKEN_EXPIRED (send the picture again), PRODUCT_NOT_FOUND. RESOURCE_EXHAUSTED: OVERLOADED, with
     RetryInfo. UNAVAILABLE: COVERAGE, fewer shards answered than `coverage_min` asks. DEADLINE_EXCEEDED: too late.
     Nothing detected and nothing similar are no errors.
@@ -73,7 +73,7 @@ class SearchServiceAsyncStub:
         lookalike.v1.search_pb2.SearchStreamRequest,
         lookalike.v1.search_pb2.SearchStreamResponse,
     ]
-    """Runs many searches over one stream; those that wait while the model is busy share its next batch.
+    """Runs many searches over one stream, 16 at a time at most; those that wait while the model is busy share its next batch.
     One answer comes for each item, as soon as it is ready; `item_id` ties them together.
     A refused item never ends the stream.
     """
@@ -101,7 +101,7 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[lookalike.v1.search_pb2.SearchResponse, collections.abc.Awaitable[lookalike.v1.search_pb2.SearchResponse]]:
         """Finds the products most like a picture, a part of it, a known product or a vector.
 
-        INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, or a field is wrong.
+        INVALID_ARGUMENT: UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL, or a field is wrong.
         NOT_FOUND: IMAGE_TOKEN_EXPIRED (send the picture again), PRODUCT_NOT_FOUND. RESOURCE_EXHAUSTED: OVERLOADED, with
         RetryInfo. UNAVAILABLE: COVERAGE, fewer shards answered than `coverage_min` asks. DEADLINE_EXCEEDED: too late.
         Nothing detected and nothing similar are no errors.
@@ -113,7 +113,7 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[lookalike.v1.search_pb2.SearchStreamRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[lookalike.v1.search_pb2.SearchStreamResponse], collections.abc.AsyncIterator[lookalike.v1.search_pb2.SearchStreamResponse]]:
-        """Runs many searches over one stream; those that wait while the model is busy share its next batch.
+        """Runs many searches over one stream, 16 at a time at most; those that wait while the model is busy share its next batch.
         One answer comes for each item, as soon as it is ready; `item_id` ties them together.
         A refused item never ends the stream.
         """
