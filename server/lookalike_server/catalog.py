@@ -13,11 +13,11 @@ from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+
 from lookalike_router.answer import Picture, ProductWrite
 from lookalike_router.filter import Json
 from lookalike_router.router import Router
 from lookalike_router.shard import Row, Stored
-
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import BadField, BadImage, NotThere
 from lookalike_server.page_token import write_page_token

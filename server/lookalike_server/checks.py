@@ -5,9 +5,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+
 from lookalike.v1 import catalog_pb2, search_pb2
 from lookalike_router.shard import DIM
-
 from lookalike_server.complaints import ID_BYTES_MAX, Complaints
 from lookalike_server.filter_checks import checked_filter
 from lookalike_server.query import PhotoQuery, ProductQuery, Query, Search, VectorQuery

@@ -1,6 +1,7 @@
 """Says what the server can be told, and what it does untold. The only file that reads flags and the environment."""
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -150,7 +151,10 @@ class Config:
     embedder: Path | None = setting(None, existing_path, "an embedder in place of the bundled one", "PATH")  # noqa: RUF009
     threads: int = setting(0, whole(0, 1024), "threads that run the models; 0: one for each core", "COUNT")
     providers: tuple[str, ...] = setting(
-        ("CPUExecutionProvider",), words, "onnxruntime's execution providers, the first one preferred", "LIST"
+        ("cpu",),
+        words,
+        "what runs the models: cpu, cuda, tensorrt or onnxruntime's own names, the preferred first",
+        "LIST",
     )
     batch: int = setting(16, whole(1, 256), "pictures that join one run of a model at most", "PICTURES")
     queue: int = setting(
@@ -172,9 +176,9 @@ class Config:
     log_level: str = setting("info", one_of("debug", "info", "warning", "error"), "what is logged to stderr", "LEVEL")
 
     @classmethod
-    def read(cls, argv: Sequence[str], env: Mapping[str, str], program: str = "lookalike-server serve") -> "Config":
+    def read(cls, argv: Sequence[str], env: Mapping[str, str] = os.environ) -> "Config":
         """Read the flags, then the environment, then the defaults; end the program with code 2 where one is wrong."""
-        parser = argument_parser(cls, program)
+        parser = argument_parser(cls)
         flags = vars(parser.parse_args(argv))
         try:
             return cls(**{f.name: told(f.name, f.metadata["parse"], f.default, flags, env) for f in fields(cls)})
@@ -205,10 +209,11 @@ def told(
         raise BadSetting(f"{flag_of(name)} ({env_of(name)}): {said!r} {error}") from error
 
 
-def argument_parser(config: type[Config], program: str) -> argparse.ArgumentParser:
+def argument_parser(config: type[Config]) -> argparse.ArgumentParser:
     """Build the parser from the table of settings."""
     parser = argparse.ArgumentParser(
-        program,
+        "lookalike-server serve",
+        usage="lookalike-server serve --shards LIST [--SETTING VALUE ...]",
         description="Serves search by picture over gRPC. Every setting is a flag or an environment variable.",
         allow_abbrev=False,
     )

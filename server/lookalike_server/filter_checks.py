@@ -4,7 +4,6 @@ import math
 
 from lookalike.v1 import catalog_pb2
 from lookalike_router.filter import COLUMNS, AllOf, AnyOf, Equal, Filter, InList, Negate, Range, Scalar
-
 from lookalike_server.complaints import Complaints, has_controls
 
 # A filter becomes one expression on every shard: these keep it below what any Milvus parses.

@@ -6,7 +6,6 @@ import hashlib
 import json
 
 from lookalike_router.filter import Filter
-
 from lookalike_server.errors import BadField
 
 DIGEST_BYTES = 8

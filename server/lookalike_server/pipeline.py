@@ -11,9 +11,9 @@ from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
+
 from lookalike_router.answer import Coverage, Found, ProductHit
 from lookalike_router.router import Router
-
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
 from lookalike_server.query import PhotoQuery, ProductQuery, Search, VectorQuery

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
 from lookalike_router.filter import Json
 from lookalike_router.shard import Row, Stored
-
 from lookalike_server.regions import WHOLE_BOX, Box
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 
 from google.protobuf import struct_pb2
+
 from lookalike.v1 import catalog_pb2
 from lookalike_router.filter import Json
-
 from lookalike_server.checks import checked_box
 from lookalike_server.complaints import Complaints, has_controls
 from lookalike_server.filter_checks import ATTRIBUTE_CHARS_MAX, checked_filter

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from lookalike_router.filter import Filter
 
+from lookalike_router.filter import Filter
 from lookalike_server.regions import Region
 from lookalike_server.vision import Photo
 

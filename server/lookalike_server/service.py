@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import grpc
+
 from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2, catalog_pb2_grpc, search_pb2, search_pb2_grpc
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM
-
 from lookalike_server import wire
 from lookalike_server.catalog import Catalog
 from lookalike_server.checks import checked_detect, checked_embed, checked_search

@@ -5,8 +5,8 @@ import logging
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from lookalike_router.router import Router
 
+from lookalike_router.router import Router
 from lookalike_server.catalog import Catalog
 from lookalike_server.edge import Edge
 from lookalike_server.pipeline import Pipeline

@@ -13,9 +13,9 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
+
 from lookalike.v1 import catalog_pb2
 from lookalike_router import errors as router_errors
-
 from lookalike_server import errors
 
 log = logging.getLogger(__name__)

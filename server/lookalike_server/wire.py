@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 from google.protobuf import struct_pb2
+
 from lookalike.v1 import admin_pb2, catalog_pb2, search_pb2
 from lookalike_router.answer import Coverage, ProductHit, ShardPlace, ShardReport, State, Topology, Trouble
 from lookalike_router.filter import Json
 from lookalike_router.slots import SlotRange
-
 from lookalike_server.catalog import Listed, Outcome, Upserted
 from lookalike_server.pipeline import Answer, Detected, Embedded, Searched, Source
 from lookalike_server.product import StoredPicture, StoredProduct

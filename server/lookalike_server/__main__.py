@@ -1,0 +1,153 @@
+"""The program `lookalike-server`: reads what it was told, runs it, and ends with a code that means something."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from lookalike_router.errors import RouterError
+from lookalike_server.app import Running, running
+from lookalike_server.config import Config
+from lookalike_server.errors import ServerError
+from lookalike_server.lite import LiteFailed
+from lookalike_server.serving import PortTaken
+from lookalike_server.signals import stop_signals
+from lookalike_server.version import VERSION
+
+USAGE = """usage: lookalike-server COMMAND ...
+
+  serve          serve search by picture over gRPC
+  demo           start three shards and a server, fill a sample shop, search it, and keep serving
+  models export  make a model archive of a YOLO or a ResNet, for `serve --detector` or `--embedder`
+  version        print the version
+
+lookalike-server COMMAND --help says more.
+"""
+NO_SHARDS = (
+    "--shards (LOOKALIKE_SHARDS): no shard is named, for example --shards a=http://127.0.0.1:19530 ; "
+    "`lookalike-server demo` starts three of its own"
+)
+EXIT_FAILED, EXIT_USAGE = 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    told = sys.argv[1:] if argv is None else argv
+    match told:
+        case ["serve", *rest]:
+            return serve(rest)
+        case ["demo", *rest]:
+            return demo(rest)
+        case ["models", "export", *rest]:
+            return export(rest)
+        case ["version" | "--version"]:
+            print(f"lookalike-server {VERSION}")
+            return 0
+        case ["-h" | "--help" | "help"]:
+            print(USAGE, end="")
+            return 0
+    print(USAGE, end="", file=sys.stderr)
+    return EXIT_USAGE
+
+
+def serve(argv: Sequence[str]) -> int:
+    """Serve until SIGTERM or SIGINT."""
+    config = Config.read(argv)
+    if not config.shards:
+        return told_wrong(NO_SHARDS, EXIT_USAGE)
+    start_log(config.log_level)
+    return run(serving(config))
+
+
+def demo(argv: Sequence[str]) -> int:
+    """Show everything on the sample shop."""
+    parser = argparse.ArgumentParser(
+        "lookalike-server demo", description="Fills a sample shop over three shards, searches it, and keeps serving."
+    )
+    parser.add_argument("--once", action="store_true", help="stop after the report, whose last line is JSON")
+    parser.add_argument("--data-dir", type=Path, default=Path("lookalike-data"), help="where the shop is kept")
+    parser.add_argument("--port", type=int, default=50051, help="TCP port to listen on; 0: one that is free")
+    told = parser.parse_args(argv)
+    start_log("warning")
+    # Imported here: only the demo needs the SDK and the tables.
+    from lookalike_server.demo import run_demo
+
+    return run(run_demo(told.data_dir, told.port, once=told.once))
+
+
+def export(argv: Sequence[str]) -> int:
+    """Make a model archive."""
+    parser = argparse.ArgumentParser(
+        "lookalike-server models export", description="Makes a model archive; needs pip install 'lookalike[models]'."
+    )
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--detector", metavar="WEIGHTS", help="a YOLO: its name (yolo26n.pt), a .pt or an .onnx file")
+    kind.add_argument("--embedder", metavar="NAME", help="a ResNet of torchvision (resnet50), or a trained checkpoint")
+    parser.add_argument("--weights", help="a file with the ResNet's weights, in place of the downloaded ones")
+    parser.add_argument("--random", action="store_true", help="random weights: to measure speed without a download")
+    parser.add_argument("--size-px", type=int, default=640, help="the detector's input (default: 640)")
+    parser.add_argument("--out", type=Path, default=Path(), help="the folder to write to (default: this one)")
+    told = parser.parse_args(argv)
+    from lookalike_server.models.export import export_detector, export_embedder
+
+    stem = Path(told.detector or told.embedder).stem + ("-random" if told.random else "")
+    out: Path = told.out / f"{stem}.zip"
+    try:
+        told.out.mkdir(parents=True, exist_ok=True)
+        if told.detector:
+            weights = f"{Path(told.detector).stem}.yaml" if told.random else told.detector
+            export_detector(weights, out, told.size_px)
+        else:
+            export_embedder(told.embedder, out, told.weights, told.random)
+    except (ServerError, OSError) as error:
+        return told_wrong(str(error))
+    print(f"wrote {out}; use it with: lookalike-server serve --{'detector' if told.detector else 'embedder'} {out}")
+    return 0
+
+
+def run(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command to its end; what it cannot do is said in one line."""
+    try:
+        return asyncio.run(work)
+    except (ServerError, RouterError, PortTaken, LiteFailed) as error:
+        return told_wrong(str(error))
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+async def serving(config: Config) -> int:
+    """Serve until a signal comes, then drain."""
+    stop = stop_signals()
+    async with running(config) as service:
+        print(ready_line(config, service), flush=True)
+        await stop.wait()
+        logging.getLogger(__name__).info("stopping: calls have %g s to end", config.drain_s)
+    return 0
+
+
+def ready_line(config: Config, service: Running) -> str:
+    """Say in one line that the service answers, where, and with what."""
+    models = f"detector {service.vision.detector_id}, embedder {service.vision.embedder_id}"
+    shards = "1 shard" if service.shards == 1 else f"{service.shards} shards"
+    return f"lookalike-server {VERSION} on {config.host}:{service.serving.port}: {shards}, {models}, ready"
+
+
+def start_log(level: str) -> None:
+    """Log to stderr, a line for each event."""
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s level=%(levelname)s at=%(name)s %(message)s"
+    )
+
+
+def told_wrong(message: str, code: int = EXIT_FAILED) -> int:
+    """Say what went wrong and return the exit code."""
+    print(f"lookalike-server: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,72 @@
+"""Builds the service that a config describes, once, and takes it down again. Knows no signals and no terminal."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from lookalike_router.milvus import MilvusShard
+from lookalike_router.router import Router
+from lookalike_router.shard import DIM, Shard
+from lookalike_router.store import SqlStore
+from lookalike_server.config import Config
+from lookalike_server.errors import BadModel
+from lookalike_server.image import Limits
+from lookalike_server.models.load import load_detector, load_embedder
+from lookalike_server.models.session import Runtime
+from lookalike_server.serving import Serving
+from lookalike_server.vision import Vision, VisionLimits
+
+# Shards that start together with the server get this long; a real cluster that just woke needs most of it.
+JOIN_DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Running:
+    """A service that answers."""
+
+    serving: Serving
+    vision: Vision
+    shards: int
+
+
+@asynccontextmanager
+async def running(config: Config, shards: Sequence[Shard] | None = None) -> AsyncIterator[Running]:
+    """Serve what `config` says until the block ends, then drain; `shards` stand in for those that it names."""
+    vision = opened_vision(config)
+    try:
+        places = shards if shards is not None else milvus_shards(config)
+        router = await Router.open(SqlStore(config.store), places, deadline_s=JOIN_DEADLINE_S)
+        try:
+            await router.claim_model(vision.embedder_id, DIM)
+            serving = Serving(vision, router, deadline_s=config.deadline_s, shard_deadline_s=config.shard_deadline_s)
+            await serving.start(config.host, config.port)
+            try:
+                yield Running(serving, vision, len(places))
+            finally:
+                await serving.stop(config.drain_s)
+        finally:
+            await router.close()
+    finally:
+        await vision.close()
+
+
+def opened_vision(config: Config) -> Vision:
+    """Load the models; raise BadModel if one cannot be used."""
+    runtime = Runtime(config.providers, config.threads)
+    detector = load_detector(config.detector, runtime)
+    embedder = load_embedder(config.embedder, runtime)
+    if embedder.dim != DIM:
+        raise BadModel(f"{embedder.id} makes vectors of {embedder.dim} numbers; the shop keeps {DIM}")
+    limits = VisionLimits(
+        photo=Limits(int(config.image_mib_max * 2**20), int(config.image_megapixels_max * 1e6)),
+        batch_max=config.batch,
+        photos_waiting_max=config.queue,
+        token_bytes_max=int(config.token_mib * 2**20),
+        token_ttl_s=config.token_ttl_s,
+    )
+    return Vision(detector, embedder, limits)
+
+
+def milvus_shards(config: Config) -> list[Shard]:
+    """Name the shards; none is asked yet."""
+    return [MilvusShard(one.name, one.uri, weight=one.weight, token=config.shard_token) for one in config.shards]
