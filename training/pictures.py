@@ -85,7 +85,7 @@ def products(renders: Path, validation: bool) -> list[Product]:
         if held_out(folder.name) != validation:
             continue
         views = []
-        for path in sorted(folder.glob("*.png")):
+        for path in sorted(folder.glob("[!.]*.png")):  # a renderer's unfinished files begin with a dot
             try:
                 views.append(cutout(path))
             except ValueError as error:
