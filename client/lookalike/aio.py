@@ -165,7 +165,7 @@ class AsyncClient:
     async def upsert(self, product: Product, *, timeout_s: float = WRITE_TIMEOUT_S) -> UpsertResult:
         """Create `product` or replace it whole; pictures that the shop knows are not embedded again.
 
-        >>> product = Product("mug-1", title="Blue mug", images=(Image("mug.jpg"),))
+        >>> product = Product("mug-1", title="Blue mug", images=(Image("mug.jpg"),))  # doctest: +SKIP
         >>> (await shop.upsert(product)).outcome  # doctest: +SKIP
         <UpsertOutcome.CREATED: 'created'>
         """

@@ -14,6 +14,7 @@ from lookalike import status
 from lookalike.channel import OPTIONS, checked_address, refuse_if_too_large
 from lookalike.errors import ClientClosed, LookalikeError, Unavailable
 from lookalike.flight import End, Flight, Pull, Send, Wait
+from lookalike.limits import CALL_MIN_S
 from lookalike.retry import RetryPolicy
 from lookalike.stream import Answer, Broken, StreamPlan
 from lookalike.types import Failed, Outcome
@@ -66,7 +67,7 @@ class AioTransport:
             self.refuse_if_closed()
             attempts += 1
             try:
-                return await method(request, timeout=max(0.0, ends_s - time.monotonic()))
+                return await method(request, timeout=max(CALL_MIN_S, ends_s - time.monotonic()))
             except asyncio.CancelledError:
                 self.refuse_if_closed_under_us()
                 raise

@@ -2,8 +2,8 @@
 
 from lookalike.errors import InvalidArgument
 
-# A product may come with 32 pictures of 12 MiB; few do. A request over this is refused here, by name.
-MESSAGE_BYTES_MAX = 64 * 2**20
+# What a server takes in one request or item. A larger one is refused here, by name: on a stream it would end all.
+MESSAGE_BYTES_MAX = 32 * 2**20
 
 # A server that lost power sends nothing, not even an end. Asked once a minute at most, as servers ban the impatient.
 _KEEPALIVE_MS = 60_000
@@ -32,7 +32,7 @@ def checked_address(address: str) -> str:
     """Return `address` if gRPC can use it; raise InvalidArgument for an empty one and for a web address."""
     if not address.strip() or "://" in address.replace(":///", ""):
         raise InvalidArgument(
-            f"bad server address {address!r}: give HOST:PORT, for example localhost:50051", reason="BAD_CALL"
+            f"bad server address {address!r}: give HOST:PORT, for example localhost:50051", reason="INVALID_FIELD"
         )
     return address
 

@@ -160,7 +160,7 @@ class Client:
     def upsert(self, product: Product, *, timeout_s: float = WRITE_TIMEOUT_S) -> UpsertResult:
         """Create `product` or replace it whole; pictures that the shop knows are not embedded again.
 
-        >>> product = Product("mug-1", title="Blue mug", images=(Image("mug.jpg"),))
+        >>> product = Product("mug-1", title="Blue mug", images=(Image("mug.jpg"),))  # doctest: +SKIP
         >>> shop.upsert(product).outcome  # doctest: +SKIP
         <UpsertOutcome.CREATED: 'created'>
         """

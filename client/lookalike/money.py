@@ -37,7 +37,7 @@ def exponent(currency: str) -> int:
         return _EXPONENTS[currency]
     except KeyError:
         raise InvalidArgument(
-            f"unknown currency {currency!r}: give an ISO 4217 code in capitals, for example EUR", reason="BAD_MONEY"
+            f"unknown currency {currency!r}: give an ISO 4217 code in capitals, for example EUR", reason="INVALID_FIELD"
         ) from None
 
 
@@ -64,16 +64,16 @@ class Money:
         if match is None:
             raise InvalidArgument(
                 f"bad amount {amount!r}: write digits with a dot and nothing else, for example 24.90",
-                reason="BAD_MONEY",
+                reason="INVALID_FIELD",
             )
         whole, fraction = match[1], (match[2] or "").rstrip("0")
         if len(fraction) > digits:
             raise InvalidArgument(
-                f"bad amount {amount!r}: {currency} has {digits} digits after the dot", reason="BAD_MONEY"
+                f"bad amount {amount!r}: {currency} has {digits} digits after the dot", reason="INVALID_FIELD"
             )
         minor = int(whole + fraction.ljust(digits, "0"))
         if minor > _AMOUNT_MINOR_MAX:
-            raise InvalidArgument(f"bad amount {amount!r}: too large", reason="BAD_MONEY")
+            raise InvalidArgument(f"bad amount {amount!r}: too large", reason="INVALID_FIELD")
         return cls(minor, currency)
 
     @property

@@ -11,7 +11,7 @@ Photo = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 # Above the server's 12 MiB for a picture, so that the server says what is wrong with a large one; below what it takes
 # in one message. It keeps a wrong path (a video, a disk image) from being read whole into memory.
-PHOTO_BYTES_MAX = 32 * 2**20
+PHOTO_BYTES_MAX = 24 * 2**20
 
 
 def read(photo: Photo) -> bytes:

@@ -37,5 +37,5 @@ def imports(in_flight: int, silence_s: float) -> ImportPlan:
 
 def _at_least_one(in_flight: int) -> int:
     if in_flight < 1:
-        raise InvalidArgument(f"in_flight is {in_flight}: at least 1 must be on its way", reason="BAD_CALL")
+        raise InvalidArgument(f"in_flight is {in_flight}: at least 1 must be on its way", reason="INVALID_FIELD")
     return in_flight

@@ -18,6 +18,7 @@ from lookalike import status
 from lookalike.channel import OPTIONS, checked_address, refuse_if_too_large
 from lookalike.errors import ClientClosed, LookalikeError, Unavailable
 from lookalike.flight import End, Flight, Pull, Send, Wait
+from lookalike.limits import CALL_MIN_S
 from lookalike.retry import RetryPolicy
 from lookalike.stream import Answer, Broken, StreamPlan
 from lookalike.types import Failed, Outcome
@@ -60,7 +61,7 @@ class Transport:
             self.refuse_if_closed()
             attempts += 1
             try:
-                return method(request, timeout=max(0.0, ends_s - time.monotonic()))
+                return method(request, timeout=max(CALL_MIN_S, ends_s - time.monotonic()))
             except grpc.RpcError as error:
                 failure = self.failure(error)
                 wait_s = self.policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())

@@ -39,7 +39,7 @@ def sendable() -> Iterator[None]:
     try:
         yield
     except (TypeError, ValueError, OverflowError, AttributeError, EncodeError) as error:
-        raise InvalidArgument(f"a value of the wrong type or range: {error}", reason="BAD_VALUE") from error
+        raise InvalidArgument(f"a value of the wrong type or range: {error}", reason="INVALID_FIELD") from error
 
 
 def upsert_request(product: Product) -> pb.UpsertProductRequest:
@@ -143,6 +143,8 @@ def filter_message(filter: Filter) -> pb.Filter:
             return pb.Filter(any_of=pb.Filter.AnyOf(filters=map(filter_message, filters)))
         case Negate(inner):
             return pb.Filter(negate=pb.Filter.Negate(filter=filter_message(inner)))
+        case _:  # a caller without a type checker; sent as it is, it would select everything
+            raise TypeError(f"a filter is made with equals, all_of and the like, not from {type(filter).__name__}")
 
 
 def _value(value: Value) -> pb.Filter.Value:

@@ -63,7 +63,7 @@ class Subject:
         }
         _one_at_most(fields)
         if all(value is None for value in fields.values()):
-            raise InvalidArgument("nothing to look at: give a photo", reason="BAD_CALL")
+            raise InvalidArgument("nothing to look at: give a photo", reason="INVALID_FIELD")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def _look_at(message: Looking, subject: Subject) -> Looking:
 def _one_at_most(fields: Mapping[str, object]) -> None:
     given = [name for name, value in fields.items() if value is not None]
     if len(given) > 1:
-        raise InvalidArgument(f"give only one of {', '.join(fields)}, not {' and '.join(given)}", reason="BAD_CALL")
+        raise InvalidArgument(f"give only one of {', '.join(fields)}, not {' and '.join(given)}", reason="INVALID_FIELD")
 
 
 def _as_vector(vector: Vector | Iterable[float]) -> Vector:
