@@ -24,10 +24,10 @@ DOMAIN = "lookalike"
 
 # An error travels in one HTTP/2 header block, and clients refuse blocks over 8 KiB: base64 and the message's own
 # percent-encoding included, these stay below.
-MESSAGE_CHARS_MAX = 512
+MESSAGE_CHARS_MAX = 384
 FIELD_CHARS_MAX = 128
-DESCRIPTION_CHARS_MAX = 256
-VIOLATIONS_MAX = 8
+DESCRIPTION_CHARS_MAX = 192
+VIOLATIONS_MAX = 6
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ RULES: dict[type[BaseException], Rule] = {
     router_errors.ShardTimedOut: Rule(StatusCode.UNAVAILABLE, "SHARD_TIMED_OUT"),
     router_errors.ShardRefused: Rule(StatusCode.UNAVAILABLE, "SHARD_REFUSED"),
     router_errors.ShardError: Rule(StatusCode.UNAVAILABLE, "SHARD_UNAVAILABLE"),
+    router_errors.WriteRefused: Rule(StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
     router_errors.StoreFailed: Rule(StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
     router_errors.ModelConflict: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     router_errors.PlacementConflict: Rule(StatusCode.FAILED_PRECONDITION, "PLACEMENT_CONFLICT"),

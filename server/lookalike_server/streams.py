@@ -51,8 +51,7 @@ class Answered(Generic[Item, Result]):
             if stopping.done():
                 raise ShuttingDown("the server is stopping; send the items without an answer again")
         finally:
-            stopping.cancel()
-            await self._abandon()
+            await self._abandon(stopping)
 
     def _may_go_on(self) -> bool:
         """Begin to read the next item if there is room; say whether anything is to be waited for."""
@@ -87,10 +86,10 @@ class Answered(Generic[Item, Result]):
             self._reading.cancel()
             self._reading = None
 
-    async def _abandon(self) -> None:
+    async def _abandon(self, stopping: asyncio.Task[bool]) -> None:
         """Stop whatever is still worked on: nobody is there to hear of it."""
-        self._stop_reading()
-        tasks = list(self._sizes)
+        tasks = [*self._awaited(stopping), stopping]
+        self._ended, self._reading = True, None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
