@@ -162,8 +162,9 @@ class Batcher(Generic[In, Out]):
         return max(RETRY_AFTER_S_MIN, len(self._line) * self._item_s / self._worker.threads)
 
     def _pump(self) -> None:
-        """See that a task carries batches to the worker, more of them where it has threads for more."""
-        if len(self._pumps) < self._worker.threads:
+        """See that tasks carry batches to the worker: one for each that waits, as far as it has threads."""
+        batches = -(-len(self._line) // self._line.batch_max)
+        for _ in range(min(batches, self._worker.threads - len(self._pumps))):
             self._pumps.add(asyncio.get_running_loop().create_task(self._carry()))
 
     async def _carry(self) -> None:

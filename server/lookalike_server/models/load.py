@@ -3,9 +3,11 @@
 import hashlib
 import zipfile
 import zlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from lookalike_server.errors import BadModel
 from lookalike_server.models import manifest as manifests
@@ -21,6 +23,7 @@ MANIFEST_BYTES_MAX = 1 * 2**20
 # Protobuf, in which ONNX is written, ends here.
 NETWORK_BYTES_MAX = 2 * 2**30
 
+Model = TypeVar("Model")
 Archive: TypeAlias = zipfile.Path | Path
 
 
@@ -32,17 +35,17 @@ def load_detector(
     detections_max: int = DETECTIONS_MAX,
 ) -> Detector:
     """Load the detector at `path`, or the bundled one; raise BadModel if it cannot be used."""
-    manifest, session = load(path, Kind.DETECTOR, runtime)
-    return Detector(manifest, session, score_min=score_min, detections_max=detections_max)
+    make = partial(Detector, score_min=score_min, detections_max=detections_max)
+    return load(path, Kind.DETECTOR, runtime, make)
 
 
 def load_embedder(path: Path | None, runtime: Runtime) -> Embedder:
     """Load the embedder at `path`, or the bundled one; raise BadModel if it cannot be used."""
-    return Embedder(*load(path, Kind.EMBEDDER, runtime))
+    return load(path, Kind.EMBEDDER, runtime, Embedder)
 
 
-def load(path: Path | None, kind: Kind, runtime: Runtime) -> tuple[Manifest, Session]:
-    """Open an archive, prove that it is whole and of `kind`, and load its network."""
+def load(path: Path | None, kind: Kind, runtime: Runtime, make: Callable[[Manifest, Session], Model]) -> Model:
+    """Open an archive, prove that it is whole and of `kind`, and make a model of its network."""
     place = path or BUNDLED / f"{kind.value}.zip"
     try:
         with opened(place) as archive:
@@ -53,7 +56,7 @@ def load(path: Path | None, kind: Kind, runtime: Runtime) -> tuple[Manifest, Ses
         digest = hashlib.sha256(content).hexdigest()
         if digest != manifest.sha256:
             raise BadModel(f"{manifest.file} has SHA-256 {digest}, the manifest says {manifest.sha256}; fetch it again")
-        return manifest, Session(content, manifest, runtime)
+        return make(manifest, Session(content, manifest, runtime))
     except (BadModel, OSError, zipfile.BadZipFile) as error:
         raise BadModel(f"the {kind.value} {place} cannot be used: {error}") from error
 

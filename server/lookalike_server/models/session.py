@@ -17,7 +17,8 @@ PROVIDERS = {
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-ERRORS_ONLY = 3  # onnxruntime's severities: its warnings are about its own optimisations
+# Of onnxruntime's severities: its errors come as exceptions too, its warnings are about its own optimisations.
+FATAL_ONLY = 4
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class Session:
 def options(runtime: Runtime) -> onnxruntime.SessionOptions:
     """Return the settings for one run at a time on all of the runtime's threads."""
     settings = onnxruntime.SessionOptions()
-    settings.log_severity_level = ERRORS_ONLY
+    settings.log_severity_level = FATAL_ONLY
     settings.intra_op_num_threads = runtime.threads or os.cpu_count() or 1
     settings.inter_op_num_threads = 1
     return settings

@@ -1,0 +1,74 @@
+import json
+from typing import Any
+
+import pytest
+
+from lookalike_server.errors import BadModel
+from lookalike_server.models.manifest import DetectorFace, EmbedderFace, Head, Kind, parse
+from tests.server.tiny import manifest_of
+
+
+def text(kind: str) -> str:
+    return json.dumps(manifest_of(b"network", kind))
+
+
+def test_an_embedder_and_a_detector_are_told_apart() -> None:
+    embedder, detector = parse(text("embedder")), parse(text("detector"))
+    assert (embedder.kind, embedder.face) == (Kind.EMBEDDER, EmbedderFace(256))
+    assert (detector.kind, detector.face) == (Kind.DETECTOR, DetectorFace(Head.END2END, ("product",)))
+    assert embedder.id == "tiny-embedder@1"
+
+
+def test_colours_become_one_multiplication_and_one_addition() -> None:
+    raw = manifest_of(b"network", "embedder")
+    raw["input"] |= {"mean": [0.5, 0.4, 0.3], "std": [0.5, 0.2, 0.1], "range": 1.0}
+    fit = parse(json.dumps(raw)).input.fit
+    for channel, (mean, std) in enumerate(((0.5, 0.5), (0.4, 0.2), (0.3, 0.1))):
+        assert 51 * fit.scale[channel] + fit.bias[channel] == pytest.approx((51 / 255 - mean) / std)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"schema": 2}, "schema 2"),
+        ({"name": "a@b"}, "name is 'a@b'"),
+        ({"version": None}, "version is None"),
+        ({"file": "../../etc/passwd"}, "file is"),
+        ({"sha256": "12"}, "sha256 is '12'"),
+        ({"kind": "oracle"}, "kind is 'oracle', not one of 'detector', 'embedder'"),
+        ({"dim": 128}, "vectors of 256 numbers"),
+        ({"output": 7}, "output is 7"),
+        ({"licence": None}, "licence is None"),
+        ({"input": []}, "input is"),
+        ({"kind": "detector", "head": "rcnn", "classes": ["a"]}, "head is 'rcnn'"),
+        ({"kind": "detector", "head": "yolo", "classes": []}, "one or more names"),
+    ],
+)
+def test_a_wrong_entry_is_named(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(BadModel, match=says):
+        parse(json.dumps(manifest_of(b"network", "embedder") | changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"width": 0}, "0 x 32"),
+        ({"height": 4096}, "32 x 4096"),
+        ({"color": "BGR"}, "only RGB"),
+        ({"fit": "crop"}, "letterbox, stretch"),
+        ({"std": [1, 0, 1]}, "std holds a 0"),
+        ({"mean": [1, 2]}, "three numbers"),
+        ({"range": "1"}, "range is '1'"),
+    ],
+)
+def test_a_wrong_entry_of_the_input_is_named(changes: dict[str, Any], says: str) -> None:
+    raw = manifest_of(b"network", "embedder")
+    raw["input"] |= changes
+    with pytest.raises(BadModel, match=says):
+        parse(json.dumps(raw))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "7"])
+def test_what_is_no_manifest_is_refused(content: str) -> None:
+    with pytest.raises(BadModel, match="not"):
+        parse(content)
