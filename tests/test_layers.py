@@ -22,7 +22,7 @@ USERS = {"lookalike_server/demo.py"}
 OWNERS = {
     "PIL": {"lookalike_server/image.py"},
     "onnxruntime": {"lookalike_server/models/session.py"},
-    "pymilvus": {"lookalike_router/milvus.py"},
+    "pymilvus": {"lookalike_router/milvus.py", "lookalike_router/milvus_wire.py"},
     "sqlalchemy": {"lookalike_router/store.py"},
     "uhashring": {"lookalike_router/ring.py"},
     "torch": {"lookalike_server/models/export.py"},

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike_router.filter import Json
-from lookalike_router.shard import Row
+from lookalike_router.shard import Stored
+from lookalike_router.slots import SlotRange
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,8 @@ class ProductWrite:
 class Page:
     """Some products in the order (slot, product_id), each as its rows; `next` is None after the last page."""
 
-    products: list[list[Row]]
+    products: list[list[Stored]]
     next: tuple[int, str] | None
-
-
-@dataclass(frozen=True, order=True)
-class SlotRange:
-    """Consecutive slots; `last` belongs to it."""
-
-    first: int
-    last: int
-
-    def __len__(self) -> int:
-        return self.last - self.first + 1
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ class ShardError(RouterError):
     def __init__(self, shard: str, message: str) -> None:
         super().__init__(f"shard {shard}: {message}")
         self.shard = shard
+        self.reason = message
 
 
 class ShardTimedOut(ShardError):
@@ -27,6 +28,10 @@ class ShardFailed(ShardError):
 
 class ShardRefused(ShardError):
     """A shard is not the one that the map expects at its address: other identity, metric, dimension or schema."""
+
+
+class WriteRefused(RouterError):
+    """A product cannot be stored as it is: too large, or a value that no shard can hold."""
 
 
 class PlacementConflict(RouterError):

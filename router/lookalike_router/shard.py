@@ -1,20 +1,23 @@
 """One place that stores vectors and searches them: the seam between the router and Milvus. Knows no placement."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from lookalike_router.filter import Filter, Json
+from lookalike_router.slots import SlotRange
 
 DIM = 256
+# Milvus refuses to return more rows of one search or query.
+ROWS_MAX = 16_384
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
-    """One picture of one product, as a shard keeps it."""
+class Stored:
+    """One picture of one product, as a shard keeps it, without its vector."""
 
     product_id: str
     image_id: str
@@ -23,26 +26,43 @@ class Row:
     version: int
     """Hybrid logical clock of the write; the newest wins."""
     model: str
-    """"name@version" of the embedder that made `vector`."""
-    vector: npt.NDArray[np.float32]
-    """(256,), unit length."""
+    """"name@version" of the embedder that made the vector."""
     attributes: Mapping[str, Json]
     """The product's: the keys of filter.COLUMNS, "url", "tags", and the shop's own under "attributes"."""
     picture: Mapping[str, Json]
     """The picture's own facts, for example its uri and content hash."""
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """One picture that a shard found near a query; `score` is a cosine in [-1, 1]."""
+@dataclass(frozen=True, eq=False)
+class Row(Stored):
+    """One picture of one product with its vector."""
+
+    vector: npt.NDArray[np.float32] = field(repr=False)
+    """(256,), unit length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Which version of a picture a shard keeps."""
 
     product_id: str
     image_id: str
-    slot: int
+    version: int
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One picture that a shard found near a query; `score` is a cosine in [-1, 1].
+
+    Not frozen: a search makes hundreds, and a frozen one takes three times as long to make.
+    """
+
+    product_id: str
+    image_id: str
     version: int
     score: float
-    attributes: Mapping[str, Json]
-    picture: Mapping[str, Json]
+    document: str
+    """Attributes and picture as columns.document writes them; opened only for those that are returned."""
 
 
 @dataclass(frozen=True)
@@ -50,25 +70,33 @@ class Probe:
     """What a shard says of itself."""
 
     server_version: str
-    rows: int
     groups: bool
     """Whether a search can be told to return one row per product."""
 
 
 class Shard(Protocol):
-    """One place that stores rows and searches them. Raises only ShardError."""
+    """One place that stores rows and searches them. Raises only ShardError, within the deadline and a moment."""
 
     @property
     def name(self) -> str:
         """The shard's name in the placement map."""
         ...
 
-    async def join(self, deadline_s: float) -> Probe:
-        """Make ready for use, or raise ShardRefused: identity, metric, direction, normalisation, dimension, schema."""
+    @property
+    def weight(self) -> float:
+        """Its share of the slots relative to the others; greater than 0."""
         ...
 
-    async def probe(self, deadline_s: float) -> Probe:
-        """Say how the shard is now."""
+    @property
+    def uri(self) -> str:
+        """Where it is, without credentials."""
+        ...
+
+    async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
+        """Make ready for use, or raise ShardRefused: identity, metric, direction, normalisation, dimension, schema.
+
+        Only while the shop is being founded may the shard be empty; it then gets its identity.
+        """
         ...
 
     async def search(
@@ -78,11 +106,29 @@ class Shard(Protocol):
         ...
 
     async def upsert(self, rows: Sequence[Row], deadline_s: float) -> None:
-        """Store rows whole, in place of those of the same product and picture."""
+        """Store rows whole, in place of those of the same product and picture; return once reads see them."""
+        ...
+
+    async def delete(self, pictures: Sequence[Head], deadline_s: float) -> None:
+        """Delete these pictures, whatever their version; return once no read sees them."""
+        ...
+
+    async def heads(self, product_ids: Sequence[str], deadline_s: float) -> list[Head]:
+        """Return which pictures of these products there are, as of every write acknowledged before."""
         ...
 
     async def read(self, product_ids: Sequence[str], deadline_s: float) -> list[Row]:
         """Return every row of these products, with its vector, as of every write acknowledged before."""
+        ...
+
+    async def scan(
+        self, slots: Sequence[SlotRange], where: Filter | None, limit: int, deadline_s: float
+    ) -> list[Stored]:
+        """Return rows in these slots in no order; `limit` of them means that there may be more."""
+        ...
+
+    async def count(self, slots: Sequence[SlotRange], where: Filter | None, deadline_s: float) -> int:
+        """Return how many rows there are in these slots."""
         ...
 
     async def close(self) -> None:

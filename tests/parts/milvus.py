@@ -1,0 +1,206 @@
+"""Starts real Milvus standalone servers for tests and benches, and breaks them: SIGKILL, SIGSTOP, SIGCONT.
+
+The server is the binary of the PyPI package `milvus`, unpacked once per machine and run in a process group of its
+own: the package's own starter cannot say etcd's ports, and refuses a port in TIME_WAIT. Lite: lookalike_server.lite.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import lzma
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from typing import IO
+
+HOST = "127.0.0.1"
+READY_DEADLINE_S = 120.0
+STOP_DEADLINE_S = 5.0
+# Below the kernel's ephemeral range, so that no client's socket takes a dead server's port before it returns.
+PORTS = range(15_000, 32_000)
+PR_SET_PDEATHSIG = 1
+ETCD = """\
+name: default
+data-dir: {home}/data/etcd.data
+listen-client-urls: http://127.0.0.1:{client}
+advertise-client-urls: http://127.0.0.1:{client}
+listen-peer-urls: http://127.0.0.1:{peer}
+initial-advertise-peer-urls: http://127.0.0.1:{peer}
+initial-cluster: default=http://127.0.0.1:{peer}
+log-level: error
+"""
+SLOT = re.compile(r"\{\{\s*(\w+)(?:\(\w+\))?(?::\s*([^}]*?))?\s*\}\}")
+
+
+def package() -> Path | None:
+    """Return where the package `milvus` keeps its files, None where it cannot be installed."""
+    spec = importlib.util.find_spec("milvus")
+    return Path(spec.origin).parent / "data" if spec is not None and spec.origin is not None else None
+
+
+def unpacked() -> Path:
+    """Return the folder of the unpacked server; unpack it if this machine has not."""
+    source = package()
+    assert source is not None
+    target = Path(tempfile.gettempdir()) / "lookalike-milvus-2.3.5"
+    if target.exists():
+        return target
+    with tempfile.TemporaryDirectory(dir=target.parent) as half:
+        for archive in (source / "bin").glob("*.lzma"):
+            out = Path(half) / archive.stem
+            out.write_bytes(lzma.decompress(archive.read_bytes()))
+            out.chmod(0o755)
+        with contextlib.suppress(OSError):  # another run was faster; its files are the same
+            Path(half).rename(target)
+            Path(half).mkdir()  # for the context's own cleaning
+    return target
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` different ports on which nothing listens now."""
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            probe = held.enter_context(socket.socket())
+            port = random.choice(PORTS)
+            with contextlib.suppress(OSError):
+                probe.bind((HOST, port))
+                found.append(port)
+    return found
+
+
+class Standalone:
+    """One Milvus standalone over one folder; started again, it has the same ports and the same rows."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log: IO[bytes] | None = None
+        names = sorted({name for name, _ in SLOT.findall(self._template()) if name.endswith("_port")})
+        self._ports = dict(zip([*names, "etcd_peer", "metrics"], free_ports(len(names) + 2), strict=True))
+
+    @property
+    def uri(self) -> str:
+        return f"http://{HOST}:{self._ports['proxy_port']}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start the process; it answers once `wait_ready` returns."""
+        binaries = unpacked()
+        self._write_config()
+        self._log = (self.home / "server.log").open("ab")
+        env = os.environ | {
+            "DEPLOY_MODE": "STANDALONE",
+            "METRICS_PORT": str(self._ports["metrics"]),
+            "MILVUS_RUN_DIR": str(self.home / "run"),
+            "LD_LIBRARY_PATH": str(binaries),
+            "MILVUSCONF": str(self.home / "configs"),
+        }
+        libc = ctypes.CDLL(None)
+        self._process = subprocess.Popen(
+            [str(binaries / "milvus"), "run", "standalone"],
+            cwd=self.home,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing behind
+        )
+
+    def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
+        """Return once the server says that it is healthy."""
+        until = time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            assert self._process is not None
+            assert self._process.poll() is None, f"the server ended; read {self.home}/server.log"
+            if self._healthy():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no answer after {deadline_s:.0f} s; read {self.home}/server.log")
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://{HOST}:{self._ports['metrics']}/healthz", timeout=5) as answer:
+                return b"OK" in answer.read()
+        except OSError:  # urllib's own errors too
+            return False
+
+    def stop(self) -> None:
+        """Stop the process if it runs: politely, then for good."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._log is not None:
+            self._log.close()
+
+    def _template(self) -> str:
+        source = package()
+        assert source is not None
+        return (source / "config.yaml.template").read_text()
+
+    def _write_config(self) -> None:
+        for folder in ("configs", "logs", "data", "run"):
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        etcd = self.home / "etcd.yaml"
+        etcd.write_text(ETCD.format(home=self.home, client=self._ports["etcd_port"], peer=self._ports["etcd_peer"]))
+        told = {
+            **{name: str(port) for name, port in self._ports.items()},
+            "etcd_data_dir": str(self.home / "data/etcd.data"),
+            "local_storage_dir": str(self.home / "data"),
+            "rocksmq_data_dir": str(self.home / "data/rocksmq"),
+            "system_log_path": str(self.home / "logs"),
+            "etcd_log_path": str(self.home / "logs/etcd.log"),
+        }
+        text = SLOT.sub(lambda slot: told.get(slot.group(1), slot.group(2) or ""), self._template())
+        # The template knows `etcd.use.embed` but not the key that names etcd's own file.
+        text = text.replace("  use:\n    embed: true", f"  config:\n    path: {etcd}\n  use:\n    embed: true")
+        # Its parts speak to each other; on this machine alone.
+        text = text.replace("  ip: # if not specify", "  ip: 127.0.0.1 # if not specify")
+        text = text.replace("  level: info # Only supports debug", "  level: error # Only supports debug")
+        (self.home / "configs" / "milvus.yaml").write_text(text)
+        source = package()
+        assert source is not None
+        (self.home / "configs" / "glog.conf").write_text((source / "glog.conf").read_text())
+
+
+def start(homes: list[Path]) -> list[Standalone]:
+    """Start one standalone per folder, all at once; return them ready."""
+    servers = [Standalone(home) for home in homes]
+    for server in servers:
+        server.start()
+    for server in servers:
+        server.wait_ready()
+    return servers
+
+
+def kill(pid: int) -> None:
+    """End a server as a power cut of its process would."""
+    os.killpg(pid, signal.SIGKILL)
+
+
+def pause(pid: int) -> None:
+    """Stop a server's clock: connections stay, nothing answers."""
+    os.killpg(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    """Let a paused server go on."""
+    os.killpg(pid, signal.SIGCONT)
