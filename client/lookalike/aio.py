@@ -50,6 +50,8 @@ class AsyncClient:
         channel = self._transport.channel
         self._search = cast("search_pb2_grpc.SearchServiceAsyncStub", search_pb2_grpc.SearchServiceStub(channel))
         self._catalog = cast("catalog_pb2_grpc.CatalogServiceAsyncStub", catalog_pb2_grpc.CatalogServiceStub(channel))
+        self._search_stream = search_pb2_grpc.SearchServiceStub(self._transport.stream_channel).SearchStream
+        self._import_stream = catalog_pb2_grpc.CatalogServiceStub(self._transport.stream_channel).ImportProducts
         self._admin = cast("admin_pb2_grpc.AdminServiceAsyncStub", admin_pb2_grpc.AdminServiceStub(channel))
         self._health = channel.unary_unary(admin.HEALTH_METHOD, admin.health_request, admin.health)
 
@@ -131,7 +133,7 @@ class AsyncClient:
         """
         scope = wire.Scope(limit, 0, filter, score_min, coverage_min)
         plan = plans.searches(wire.Part(whole_image=whole_image), scope, in_flight, silence_s)
-        return self._transport.stream(self._search.SearchStream, plan, photos)
+        return self._transport.stream(self._search_stream, plan, photos)
 
     async def detect(
         self, photo: Photo | None = None, *, image_token: str | None = None, timeout_s: float = SEARCH_TIMEOUT_S
@@ -189,7 +191,7 @@ class AsyncClient:
         >>> failed = [o async for o in shop.import_products(products) if isinstance(o, Failed)]  # doctest: +SKIP
         """
         plan = plans.imports(in_flight, silence_s)
-        return self._transport.stream(self._catalog.ImportProducts, plan, products)
+        return self._transport.stream(self._import_stream, plan, products)
 
     async def get(
         self, product_id: str, *, include_vectors: bool = False, timeout_s: float = READ_TIMEOUT_S

@@ -1,22 +1,27 @@
-"""Carries awaitable calls and streams to one server: deadlines, retries, and what is in flight. Knows no messages."""
+"""Carries awaitable calls and streams to one server: deadlines, retries, and what is in flight. Knows no messages.
+
+Streams go over a blocking channel with threads of its own, as with transport.py: grpc.aio reports INTERNAL in place of
+the server's status when a write meets the end of a stream (grpc#36066), and leaks when a stream is cancelled while it
+reads (grpc#43360).
+"""
 
 import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from contextlib import suppress
-from typing import Generic, TypeVar, cast
+from typing import Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from lookalike import status
 from lookalike.channel import OPTIONS, checked_address, refuse_if_too_large
-from lookalike.errors import ClientClosed, LookalikeError, Unavailable
+from lookalike.errors import ClientClosed, DeadlineExceeded, LookalikeError
 from lookalike.flight import End, Flight, Pull, Send, Wait
-from lookalike.limits import CALL_MIN_S
 from lookalike.retry import RetryPolicy
 from lookalike.stream import Answer, Broken, StreamPlan
+from lookalike.stream_call import StreamCall
 from lookalike.types import Failed, Outcome
 
 Item = TypeVar("Item")
@@ -26,34 +31,26 @@ Result = TypeVar("Result")
 SentMessage = TypeVar("SentMessage", bound=Message)
 
 
-# How long a stream whose items all have their outcome waits for the server to hang up too.
-_FAREWELL_S = 1.0
-
-
 class AioTransport:
-    """One channel to one server, for one event loop."""
+    """A channel for calls and one for streams to one server, for one event loop."""
 
     def __init__(self, address: str, policy: RetryPolicy) -> None:
         self.address = checked_address(address)
         self.channel = grpc.aio.insecure_channel(self.address, options=OPTIONS)
+        self.stream_channel = grpc.insecure_channel(self.address, options=OPTIONS)
         self.policy = policy
         self._closed = False
 
     async def close(self) -> None:
-        """Close the channel; calls still running end with ClientClosed."""
+        """Close the channels; calls still running end with ClientClosed."""
         self._closed = True
+        self.stream_channel.close()
         await self.channel.close()
 
     def refuse_if_closed(self) -> None:
         """Raise ClientClosed if `close` was called."""
         if self._closed:
             raise ClientClosed("this client is closed: make a new one, or keep it open for as long as you need it")
-
-    def refuse_if_closed_under_us(self) -> None:
-        """Raise ClientClosed if gRPC cancelled the call because of `close`, and nobody cancelled the task."""
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            self.refuse_if_closed()
 
     async def call(
         self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
@@ -66,10 +63,13 @@ class AioTransport:
         while True:
             self.refuse_if_closed()
             attempts += 1
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:  # to grpc.aio, a time of 0 is no deadline at all
+                raise DeadlineExceeded("the time for the call was over before it was made")
             try:
-                return await method(request, timeout=max(CALL_MIN_S, ends_s - time.monotonic()))
+                return await method(request, timeout=left_s)
             except asyncio.CancelledError:
-                self.refuse_if_closed_under_us()
+                self._refuse_if_closed_under_us()
                 raise
             except grpc.RpcError as error:
                 failure = self.failure(error)
@@ -80,7 +80,7 @@ class AioTransport:
 
     async def stream(
         self,
-        method: "grpc.aio.StreamStreamMultiCallable[SentMessage, Response]",
+        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
         plan: StreamPlan[Item, SentMessage, Response, Result],
         items: Iterable[Item] | AsyncIterable[Item],
     ) -> AsyncGenerator[Outcome[Item, Result], None]:
@@ -89,9 +89,10 @@ class AioTransport:
         try:
             async for outcome in conversation.run(items):
                 yield outcome
-            await conversation.finish()
-        finally:
+        except BaseException:
             conversation.abandon()
+            raise
+        conversation.finish()
 
     def failure(self, error: grpc.RpcError) -> LookalikeError:
         """Return what a failed call means to the caller."""
@@ -99,57 +100,11 @@ class AioTransport:
             return ClientClosed("this client was closed during the call")
         return status.from_call(error, self.address)
 
-
-class _Call(Generic[SentMessage, Response]):
-    """One gRPC call of a stream, which may take several; what it hears goes to `inbox`."""
-
-    def __init__(
-        self,
-        transport: AioTransport,
-        method: "grpc.aio.StreamStreamMultiCallable[SentMessage, Response]",
-        inbox: asyncio.Queue[Answer[Response] | Broken],
-    ) -> None:
-        self._transport = transport
-        self._inbox = inbox
-        transport.refuse_if_closed()
-        self._rpc = method()
-        self._listener = asyncio.create_task(self._listen(), name="lookalike-stream")
-
-    async def send(self, request: SentMessage, timeout_s: float) -> None:
-        """Send `request`, waiting while the server takes no more."""
-        # A call that is over says so to the listener; a write that takes too long is found out as silence.
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._rpc.write(request)
-        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError):
-            pass
-        except asyncio.CancelledError:
-            self._transport.refuse_if_closed_under_us()
-            raise
-
-    async def finish(self) -> None:
-        """Tell the server that nothing more comes, and hear it out."""
-        with suppress(grpc.RpcError, asyncio.InvalidStateError):
-            await self._rpc.done_writing()
-        await asyncio.wait({self._listener}, timeout=_FAREWELL_S)
-
-    def abandon(self) -> None:
-        """End the call now; harmless where it is over."""
-        self._rpc.cancel()
-        self._listener.cancel()
-
-    async def _listen(self) -> None:
-        try:
-            while (message := await self._rpc.read()) is not grpc.aio.EOF:
-                self._inbox.put_nowait(Answer(cast(Response, message)))
-            error: LookalikeError = Unavailable("the server ended the stream before it had answered")
-        except grpc.RpcError as failed:
-            error = self._transport.failure(failed)
-            error.__cause__ = failed
-        except asyncio.CancelledError:  # by `abandon`, or gRPC's way to say that the channel was closed
-            self._inbox.put_nowait(Broken(self, ClientClosed("this client was closed during the call")))
-            raise
-        self._inbox.put_nowait(Broken(self, error))
+    def _refuse_if_closed_under_us(self) -> None:
+        """Raise ClientClosed if gRPC cancelled the call because of `close`, and nobody cancelled the task."""
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            self.refuse_if_closed()
 
 
 class _Conversation(Generic[Item, SentMessage, Response, Result]):
@@ -158,7 +113,7 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
     def __init__(
         self,
         transport: AioTransport,
-        method: "grpc.aio.StreamStreamMultiCallable[SentMessage, Response]",
+        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
         plan: StreamPlan[Item, SentMessage, Response, Result],
     ) -> None:
         self._transport = transport
@@ -166,7 +121,8 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
         self._plan = plan
         self._flight: Flight[Item, SentMessage] = Flight(transport.policy, plan.items_max, plan.silence_s)
         self._inbox: asyncio.Queue[Answer[Response] | Broken] = asyncio.Queue()
-        self._call: _Call[SentMessage, Response] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._call: StreamCall[SentMessage, Response] | None = None
 
     async def run(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Outcome[Item, Result], None]:
         """Do what the flight says until it ends."""
@@ -181,9 +137,10 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
                     if failed is not None:
                         yield failed
                 case Send(ticket):
-                    self._call = self._call or _Call(self._transport, self._method, self._inbox)
+                    self._transport.refuse_if_closed()
+                    self._call = self._call or StreamCall(self._method, self._hear, self._transport.failure)
+                    self._call.send(ticket.request)
                     self._flight.sent(time.monotonic())
-                    await self._call.send(ticket.request, self._plan.silence_s)
                 case Wait(until_s, silence):
                     news = await self._news(until_s - time.monotonic())
                     if news is None and silence:
@@ -193,10 +150,10 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
                 case End():
                     return
 
-    async def finish(self) -> None:
+    def finish(self) -> None:
         """End the call as the server expects it."""
         if self._call is not None:
-            await self._call.finish()
+            self._call.finish()
 
     def abandon(self) -> None:
         """End the call at once."""
@@ -216,6 +173,11 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
         except LookalikeError as error:
             return Failed(index, item, error)
         return None
+
+    def _hear(self, news: Answer[Response] | Broken) -> None:
+        """Take news from the listening thread into the event loop."""
+        with suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(self._inbox.put_nowait, news)
 
     async def _news(self, timeout_s: float) -> Answer[Response] | Broken | None:
         with suppress(TimeoutError):

@@ -9,9 +9,6 @@ WRITE_TIMEOUT_S = 60.0
 # Reads ask the shards and no model.
 READ_TIMEOUT_S = 10.0
 
-# To grpc.aio a time of 0 is no deadline at all.
-CALL_MIN_S = 0.001
-
 # A stream has no deadline of its own: it ends when nothing has come back for so long while items wait.
 STREAM_SILENCE_S = 60.0
 

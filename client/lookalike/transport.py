@@ -1,11 +1,9 @@
 """Carries blocking calls and streams to one server: deadlines, retries, and what is in flight. Knows no messages.
 
-A stream takes three threads: the caller's, which also runs the caller's iterable; gRPC's own, which sends; and one
-that listens. So a generator that is not thread-safe is safe here, and what it raises reaches the caller.
+The caller's iterable runs in the caller's thread: it need not be thread-safe, and what it raises reaches the caller.
 """
 
 import random
-import threading
 import time
 from collections.abc import Generator, Iterable
 from queue import Empty, SimpleQueue
@@ -16,11 +14,11 @@ from google.protobuf.message import Message
 
 from lookalike import status
 from lookalike.channel import OPTIONS, checked_address, refuse_if_too_large
-from lookalike.errors import ClientClosed, LookalikeError, Unavailable
+from lookalike.errors import ClientClosed, DeadlineExceeded, LookalikeError
 from lookalike.flight import End, Flight, Pull, Send, Wait
-from lookalike.limits import CALL_MIN_S
 from lookalike.retry import RetryPolicy
 from lookalike.stream import Answer, Broken, StreamPlan
+from lookalike.stream_call import StreamCall
 from lookalike.types import Failed, Outcome
 
 Item = TypeVar("Item")
@@ -60,8 +58,11 @@ class Transport:
         while True:
             self.refuse_if_closed()
             attempts += 1
+            left_s = ends_s - time.monotonic()
+            if left_s <= 0:  # to grpc.aio, a time of 0 is no deadline at all
+                raise DeadlineExceeded("the time for the call was over before it was made")
             try:
-                return method(request, timeout=max(CALL_MIN_S, ends_s - time.monotonic()))
+                return method(request, timeout=left_s)
             except grpc.RpcError as error:
                 failure = self.failure(error)
                 wait_s = self.policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
@@ -91,46 +92,6 @@ class Transport:
         return status.from_call(error, self.address)
 
 
-class _Call(Generic[SentMessage, Response]):
-    """One gRPC call of a stream, which may take several; what it hears goes to `inbox`."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        method: "grpc.StreamStreamMultiCallable[SentMessage, Response]",
-        inbox: SimpleQueue[Answer[Response] | Broken],
-    ) -> None:
-        self._transport = transport
-        self._inbox = inbox
-        self._outbox: SimpleQueue[SentMessage | None] = SimpleQueue()
-        transport.refuse_if_closed()
-        self._rpc = method(iter(self._outbox.get, None))
-        threading.Thread(target=self._listen, name="lookalike-stream", daemon=True).start()
-
-    def send(self, request: SentMessage) -> None:
-        """Send `request`; returns at once, as the flight bounds what waits here."""
-        self._outbox.put(request)
-
-    def finish(self) -> None:
-        """Tell the server that nothing more comes."""
-        self._outbox.put(None)
-
-    def abandon(self) -> None:
-        """End the call now."""
-        self._outbox.put(None)  # ends gRPC's sending thread, which waits for more
-        self._rpc.cancel()
-
-    def _listen(self) -> None:
-        try:
-            for message in self._rpc:
-                self._inbox.put(Answer(message))
-            error: LookalikeError = Unavailable("the server ended the stream before it had answered")
-        except grpc.RpcError as failed:
-            error = self._transport.failure(failed)
-            error.__cause__ = failed
-        self._inbox.put(Broken(self, error))
-
-
 class _Conversation(Generic[Item, SentMessage, Response, Result]):
     """One stream as the caller sees it, over one or more calls."""
 
@@ -145,7 +106,7 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
         self._plan = plan
         self._flight: Flight[Item, SentMessage] = Flight(transport.policy, plan.items_max, plan.silence_s)
         self._inbox: SimpleQueue[Answer[Response] | Broken] = SimpleQueue()
-        self._call: _Call[SentMessage, Response] | None = None
+        self._call: StreamCall[SentMessage, Response] | None = None
 
     def run(self, items: Iterable[Item]) -> Generator[Outcome[Item, Result], None, None]:
         """Do what the flight says until it ends."""
@@ -156,7 +117,8 @@ class _Conversation(Generic[Item, SentMessage, Response, Result]):
                 case Pull():
                     yield from self._pull(source)
                 case Send(ticket):
-                    self._call = self._call or _Call(self._transport, self._method, self._inbox)
+                    self._transport.refuse_if_closed()
+                    self._call = self._call or StreamCall(self._method, self._inbox.put, self._transport.failure)
                     self._call.send(ticket.request)
                     self._flight.sent(time.monotonic())
                 case Wait(until_s, silence):

@@ -70,12 +70,15 @@ class Script:
     breaks: deque[tuple[int, Refusal]] = field(default_factory=deque)  # the next streams: after so many items
     gate: threading.Semaphore | None = None  # every answer on a stream takes one
     silent: bool = False  # streams are read and never answered
+    hold: threading.Event | None = None  # unary calls wait for it
     requests: list[Any] = field(default_factory=list)
     streams: int = 0
     taken: int = 0  # items read from streams
 
     def meet(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        if self.hold is not None:
+            self.hold.wait()
         if self.calls:
             context.abort_with_status(self.calls.popleft().status())
 

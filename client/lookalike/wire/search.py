@@ -177,7 +177,9 @@ def _look_at(message: Looking, subject: Subject) -> Looking:
 def _one_at_most(fields: Mapping[str, object]) -> None:
     given = [name for name, value in fields.items() if value is not None]
     if len(given) > 1:
-        raise InvalidArgument(f"give only one of {', '.join(fields)}, not {' and '.join(given)}", reason="INVALID_FIELD")
+        raise InvalidArgument(
+            f"give only one of {', '.join(fields)}, not {' and '.join(given)}", reason="INVALID_FIELD"
+        )
 
 
 def _as_vector(vector: Vector | Iterable[float]) -> Vector:
