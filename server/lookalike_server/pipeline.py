@@ -29,6 +29,8 @@ RESERVE_FRACTION = 0.1
 RESERVE_MAX_S = 0.25
 # Fractions of slots are sums of float32 on the wire: 2/3 asked and 2/3 answered must not differ by rounding.
 COVERAGE_SLACK = 1e-6
+# Of two exact matches the one that float32 puts ahead by its last bit is not the better one.
+SCORE_DIGITS = 5
 
 
 class Source(Enum):
@@ -205,7 +207,7 @@ def best_match(found: Found, asked: Asked) -> tuple[tuple[ProductHit, ...], Sear
     """Return the hits of the part of the photo that matched best; of a product's pictures, those of all together."""
     if asked.parts:
         # max() keeps the first of equals: a sure detection is preferred, the whole photo comes last.
-        best = max(range(len(asked.parts)), key=lambda i: top_score(found.answers[i]))
+        best = max(range(len(asked.parts)), key=lambda i: round(top_score(found.answers[i]), SCORE_DIGITS))
         return tuple(found.answers[best]), asked.parts[best]
     return tuple(hit for hit in joined(found.answers) if hit.product_id != asked.leave_out), None
 
