@@ -102,7 +102,7 @@ def _between(where: Range) -> str:
     if where.field == "price_minor":
         least, most = _int_bounds(where)
         return f"(price_minor >= {least} and price_minor <= {most})"
-    if where.field in COLUMNS or where.field == "tags":
+    if where.field in COLUMNS or where.field == "tags" or _least(where) > _HUGE or _most(where) < -_HUGE:
         return NEVER
     place = f'facts["numbers"]["{number_key(where.field)}"]'
     return f"({place} >= {_least(where)!r} and {place} <= {_most(where)!r})"
@@ -113,7 +113,7 @@ def _outside(where: Range) -> str:
     if where.field == "price_minor":
         least, most = _int_bounds(where)
         return f"(price_minor < {least} or price_minor > {most})"
-    if where.field in COLUMNS or where.field == "tags":
+    if where.field in COLUMNS or where.field == "tags" or _least(where) > _HUGE or _most(where) < -_HUGE:
         return ALWAYS
     key = number_key(where.field)
     place = f'facts["numbers"]["{key}"]'
@@ -150,7 +150,7 @@ def _int_bounds(where: Range) -> tuple[int, int]:
     return least, most
 
 
-# JSON has no infinity, so the largest double stands for no bound.
+# Expressions and JSON have no infinity; the largest double stands for no bound.
 _HUGE = 1.7976931348623157e308
 
 

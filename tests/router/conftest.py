@@ -1,0 +1,61 @@
+"""Real servers for the router's tests: started once, founded once, emptied between tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lookalike_server.lite import LiteProcess
+from tests.parts import milvus
+
+SHOP = "a shop of tests"
+no_standalone = pytest.mark.skipif(milvus.package() is None, reason="the package milvus is for Linux on x86-64 alone")
+
+
+@pytest.fixture(scope="session")
+def founded() -> set[str]:
+    """The addresses at which the shard "contract" of the shop of tests has been founded."""
+    return set()
+
+
+@pytest.fixture(scope="session")
+def lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    process = LiteProcess("contract", tmp_path_factory.mktemp("lite") / "rows")
+    process.start()
+    try:
+        process.wait_ready()
+        yield process.uri
+    finally:
+        process.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[milvus.Standalone]:
+    server = milvus.Standalone(tmp_path_factory.mktemp("standalone"))
+    server.start()
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        milvus.kill(server.pid)  # its own end takes many seconds, and nobody needs its data
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def standalone_uri(standalone: milvus.Standalone) -> str:
+    return standalone.uri
+
+
+@pytest.fixture
+def lites(tmp_path: Path) -> Iterator[list[LiteProcess]]:
+    """Three Milvus Lite processes, ready and empty."""
+    processes = [LiteProcess(name, tmp_path / name) for name in "abc"]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.wait_ready()
+        yield processes
+    finally:
+        for process in processes:
+            process.stop()
