@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lookalike.v1 import catalog_pb2, search_pb2
+from lookalike_server.service import SERVICES
 from tests.parts.service import BLUE, CALL_S, RED, Shop, Told, open_shop, product, told_by
 from tests.server.photos import encoded, jpeg, plain
 
@@ -168,10 +169,11 @@ async def test_a_product_with_a_bad_picture_is_not_stored(
 
 
 async def test_bytes_that_are_no_message_are_refused(shop: Shop) -> None:
-    call = shop.channel.unary_unary("/lookalike.v1.SearchService/Search")
+    call: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = shop.channel.unary_unary(f"/{SERVICES[0]}/Search")
     with pytest.raises(grpc.aio.AioRpcError) as error:
         await call(b"\xff\xff\xff\xff", timeout=CALL_S)
-    assert error.value.code() is grpc.StatusCode.INTERNAL
+    # gRPC answers this one itself, before any of our code: by INTERNAL or UNKNOWN, as its version has it.
+    assert error.value.code() in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 async def test_a_filter_deeper_than_any_parser_goes_is_refused(shop: Shop) -> None:
