@@ -57,7 +57,7 @@ def within(module: str, package: str) -> bool:
     return module == package or module.startswith(f"{package}.")
 
 
-@pytest.mark.parametrize("path", files(), ids=place)
+@pytest.mark.parametrize("path", list(files()), ids=place)
 def test_arrows_between_packages_go_one_way(path: Path) -> None:
     package = place(path).split("/")[0]
     allowed = OURS[package] | ({"lookalike"} if place(path) in USERS else set())
@@ -69,7 +69,7 @@ def test_arrows_between_packages_go_one_way(path: Path) -> None:
     assert not strangers
 
 
-@pytest.mark.parametrize("path", files(), ids=place)
+@pytest.mark.parametrize("path", list(files()), ids=place)
 def test_a_library_has_one_owner(path: Path) -> None:
     poached = {
         module

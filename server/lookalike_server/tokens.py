@@ -1,29 +1,38 @@
-"""Keeps decoded photos in memory for some minutes, under names that cannot be guessed. Never writes them anywhere."""
+"""Keeps photos in memory for some minutes, under names that cannot be guessed. Never writes them anywhere.
+
+They are kept as they were sent: decoded they would take ten times the room, and decoding costs some milliseconds.
+"""
 
 import secrets
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lookalike_server.deadline import Clock
-from lookalike_server.image import Picture
 from lookalike_server.regions import Detection
 
 # 128 bits: nobody finds another shopper's photo by trying.
 TOKEN_BYTES = 16
+# What the smallest photo takes: its token, its detections and their places in dictionaries.
+ENTRY_BYTES = 2048
 
 
 @dataclass(eq=False)
 class Held:
     """A photo in memory, and what was detected in it if that was ever asked."""
 
-    picture: Picture
+    content: bytes = field(repr=False)
     detections: tuple[Detection, ...] | None = None
     used_at: float = 0.0
 
+    @property
+    def bytes_held(self) -> int:
+        """Memory that it takes."""
+        return len(self.content) + ENTRY_BYTES
+
 
 class Tokens:
-    """Photos by token, at most `bytes_max` of pixels; each goes `ttl_s` after its last use, or earlier for room."""
+    """Photos by token, at most `bytes_max` of them; each goes `ttl_s` after its last use, or earlier for room."""
 
     def __init__(self, bytes_max: int, ttl_s: float, clock: Clock = time.monotonic) -> None:
         self._bytes_max = bytes_max
@@ -45,7 +54,7 @@ class Tokens:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         held.used_at = self._clock()
         self._held[token] = held
-        self._bytes += held.picture.bytes_held
+        self._bytes += held.bytes_held
         while self._bytes > self._bytes_max:
             self._drop_oldest()
         self.sweep()
@@ -72,4 +81,4 @@ class Tokens:
 
     def _drop_oldest(self) -> None:
         _, held = self._held.popitem(last=False)
-        self._bytes -= held.picture.bytes_held
+        self._bytes -= held.bytes_held

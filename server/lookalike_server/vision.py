@@ -25,6 +25,8 @@ from lookalike_server.tokens import Held, Tokens
 T = TypeVar("T")
 
 MS = 1000.0
+# Runs of networks at once, for both together: one leaves cores idle between its operators, a second fills the gaps.
+NETWORK_RUNS = 2
 # A photo that nobody asks for any more stays at most a tenth longer than promised.
 SWEEPS_PER_TTL = 10
 
@@ -102,14 +104,15 @@ class Vision:
         self._tokens = Tokens(limits.token_bytes_max, limits.token_ttl_s, clock)
         self._sweeping: asyncio.TimerHandle | None = None
         self._pixels = Worker(limits.pixel_threads or os.cpu_count() or 1, "pixels")
-        # One thread for both networks: a run uses every core, and two at once would only take them from each other.
-        self._networks = Worker(1, "networks")
+        self._networks = Worker(NETWORK_RUNS, "networks")
         photos, parts = limits.photos_waiting_max, limits.parts_waiting_max
+        # A network that takes one picture at a time would only keep its thread from the other runs.
+        detects = limits.batch_max if detector.batches else 1
         self._preparing: Batcher[Callable[[], Any], Any] = Batcher(
             "read the picture", call_each, self._pixels, batch_max=1, waiting_max=photos, clock=clock
         )
         self._detecting = Batcher(
-            "detect", detector.run, self._networks, batch_max=limits.batch_max, waiting_max=photos, clock=clock
+            "detect", detector.run, self._networks, batch_max=detects, waiting_max=photos, clock=clock
         )
         self._embedding = Batcher(
             "embed", embedder.run, self._networks, batch_max=limits.batch_max, waiting_max=parts, clock=clock
@@ -130,22 +133,21 @@ class Vision:
 
         Raises BadImage or TokenExpired. Pictures of the catalogue are not kept: they would push the shoppers' out.
         """
-        timings = Timings()
-        ready: DetectorInput | None = None
         if isinstance(photo, Token):
             held, token = self._tokens.find(photo.value), photo.value
             if held is None:
                 raise TokenExpired
         else:
-            read = partial(self._read, photo.content, detect)
-            (picture, ready), took_ms = await self._prepare(read, deadline, timings)
-            timings.decode_ms += took_ms
-            held, token = Held(picture), ""
-        if detect and held.detections is None:
-            held.detections = await self._detect(held.picture, ready, deadline, timings)
+            held, token = Held(photo.content), ""
+        timings = Timings()
+        read = partial(self._read, held.content, detect and held.detections is None)
+        (picture, scaled), took_ms = await self._prepare(read, deadline, timings)
+        timings.decode_ms += took_ms
+        if scaled is not None:
+            held.detections = await self._detect(scaled, deadline, timings)
         if keep and not token:
             token = self._keep(held)
-        return Seen(held.picture, held.detections or (), token, timings)
+        return Seen(picture, held.detections or (), token, timings)
 
     async def embed(self, seen: Seen, boxes: Sequence[Box], deadline: Deadline) -> FloatArray:
         """Return one unit vector for each of `boxes`, (n, 256); adds to `seen.timings`."""
@@ -171,14 +173,7 @@ class Vision:
         picture = image.decode(content, self._limits.photo)
         return picture, self._detector.prepare(picture) if detect else None
 
-    async def _detect(
-        self, picture: Picture, ready: DetectorInput | None, deadline: Deadline, timings: Timings
-    ) -> tuple[Detection, ...]:
-        if ready is None:  # the photo came by its token
-            scaled, took_ms = await self._prepare(partial(self._detector.prepare, picture), deadline, timings)
-            timings.detect_ms += took_ms
-        else:
-            scaled = ready
+    async def _detect(self, scaled: DetectorInput, deadline: Deadline, timings: Timings) -> tuple[Detection, ...]:
         answer = await self._detecting.call([scaled], deadline)
         timings.queue_ms += answer.queue_s * MS
         timings.detect_ms += answer.run_s * MS

@@ -54,7 +54,8 @@ async def test_a_token_stands_for_the_photo_until_it_expires(vision: Vision, clo
     seen = await vision.see(WHITE, NEVER, detect=True)
     clock.now += 59
     again = await vision.see(Token(seen.token), NEVER, detect=True)
-    assert again.picture is seen.picture
+    assert (again.token, again.detections) == (seen.token, seen.detections)
+    assert np.array_equal(again.picture.pixels(), seen.picture.pixels())
     clock.now += 60
     with pytest.raises(TokenExpired, match="send the picture again"):
         await vision.see(Token(seen.token), NEVER, detect=True)
@@ -125,7 +126,7 @@ async def test_stages_are_timed(tmp_path: Path) -> None:
     await vision.embed(seen, [WHOLE_BOX], NEVER)
     assert seen.timings.embed_ms > 0
     again = await vision.see(Token(seen.token), NEVER, detect=True)
-    assert again.timings.decode_ms == again.timings.detect_ms == 0
+    assert again.timings.detect_ms == 0
     await vision.close()
 
 

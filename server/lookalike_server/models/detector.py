@@ -33,7 +33,7 @@ class DetectorInput:
 
 
 class Detector:
-    """A loaded YOLO; `prepare` may run beside `run`, `run` one at a time."""
+    """A loaded YOLO; any thread may use it."""
 
     def __init__(
         self,
@@ -46,6 +46,8 @@ class Detector:
         if not isinstance(manifest.face, DetectorFace):
             raise BadModel(f"{manifest.id} is an {manifest.kind.value}, not a detector")
         self.id = manifest.id
+        self.batches = session.batches
+        """Whether several pictures go through the network at once."""
         self._face = manifest.face
         self._fit = manifest.input.fit
         self._session = session
@@ -59,7 +61,7 @@ class Detector:
 
     def run(self, inputs: Sequence[DetectorInput]) -> list[tuple[Detection, ...]]:
         """Return what each picture shows, best first."""
-        if self._session.batches and len(inputs) > 1:
+        if self.batches and len(inputs) > 1:
             outputs = list(self._session.run(np.stack([one.tensor for one in inputs])))
         else:
             outputs = [self._session.run(one.tensor[None])[0] for one in inputs]

@@ -15,7 +15,7 @@ LENGTH_MIN = 1e-12
 
 
 class Embedder:
-    """A loaded ResNet; `prepare` may run beside `run`, `run` one at a time."""
+    """A loaded ResNet; any thread may use it."""
 
     def __init__(self, manifest: Manifest, session: Session) -> None:
         if not isinstance(manifest.face, EmbedderFace):
