@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO
 
 HOST = "127.0.0.1"
 # Imports take about two seconds on an idle machine, and recovery of the rows comes on top.
@@ -32,7 +31,6 @@ class LiteProcess:
         self.data_dir = data_dir
         self.port = port
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
 
     @property
     def uri(self) -> str:
@@ -46,23 +44,31 @@ class LiteProcess:
             raise LiteFailed(f"shard {self.name} is not started")
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Say whether the process was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the process; it answers once `wait_ready` returns."""
+        if self.running:
+            raise LiteFailed(f"shard {self.name} runs already")
+        self._forget()
         self.port = self.port or free_port()
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._log = (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab")
         command = [sys.executable, "-m", "lookalike_server.lite", str(self.data_dir.resolve()), str(self.port)]
-        # A group of its own: Ctrl-C in the terminal reaches the starter alone, which stops its shards last.
-        # The pipe is how the process notices that its starter is gone, even by SIGKILL.
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log, start_new_session=True
-        )
+        with (self.data_dir.parent / f"{self.data_dir.name}.log").open("ab") as log:
+            # A group of its own: Ctrl-C in the terminal reaches the starter alone, which stops its shards last.
+            # The pipe is how the process notices that its starter is gone, even by SIGKILL.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Return once the server answers; raise LiteFailed if it ends or takes too long."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            if self._process is None or self._process.poll() is not None:
+            if not self.running:
                 raise LiteFailed(f"shard {self.name} ended at once; read {self.data_dir}.log")
             try:
                 with socket.create_connection((HOST, self.port), timeout=1.0):
@@ -73,19 +79,20 @@ class LiteProcess:
 
     def stop(self) -> None:
         """Stop the process if it runs: politely, then for good."""
+        if self._process is not None and self.running:
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._forget()
+
+    def _forget(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if process is not None:
             process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
-        if self._log is not None:
-            self._log.close()
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def free_port() -> int:

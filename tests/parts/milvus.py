@@ -18,7 +18,9 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
-from typing import IO
+
+import grpc
+from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
 HOST = "127.0.0.1"
 READY_DEADLINE_S = 120.0
@@ -82,7 +84,6 @@ class Standalone:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._process: subprocess.Popen[bytes] | None = None
-        self._log: IO[bytes] | None = None
         names = sorted({name for name, _ in SLOT.findall(self._template()) if name.endswith("_port")})
         self._ports = dict(zip([*names, "etcd_peer", "metrics"], free_ports(len(names) + 2), strict=True))
 
@@ -95,11 +96,16 @@ class Standalone:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the process; it answers once `wait_ready` returns."""
+        assert not self.running
+        self._forget()
         binaries = unpacked()
         self._write_config()
-        self._log = (self.home / "server.log").open("ab")
         env = os.environ | {
             "DEPLOY_MODE": "STANDALONE",
             "METRICS_PORT": str(self._ports["metrics"]),
@@ -108,23 +114,23 @@ class Standalone:
             "MILVUSCONF": str(self.home / "configs"),
         }
         libc = ctypes.CDLL(None)
-        self._process = subprocess.Popen(
-            [str(binaries / "milvus"), "run", "standalone"],
-            cwd=self.home,
-            env=env,
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            start_new_session=True,
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing behind
-        )
+        with (self.home / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(binaries / "milvus"), "run", "standalone"],
+                cwd=self.home,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing
+            )
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
         """Return once the server says that it is healthy."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            assert self._process is not None
-            assert self._process.poll() is None, f"the server ended; read {self.home}/server.log"
+            assert self.running, f"the server ended; read {self.home}/server.log"
             if self._healthy():
                 return
             time.sleep(0.05)
@@ -139,17 +145,18 @@ class Standalone:
 
     def stop(self) -> None:
         """Stop the process if it runs: politely, then for good."""
+        if self._process is not None and self.running:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._forget()
+
+    def _forget(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.terminate()
-        try:
-            process.wait(STOP_DEADLINE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if process is not None:
             process.wait()
-        if self._log is not None:
-            self._log.close()
 
     def _template(self) -> str:
         source = package()
@@ -174,6 +181,8 @@ class Standalone:
         text = text.replace("  use:\n    embed: true", f"  config:\n    path: {etcd}\n  use:\n    embed: true")
         # Its parts speak to each other; on this machine alone.
         text = text.replace("  ip: # if not specify", "  ip: 127.0.0.1 # if not specify")
+        # A killed server's parts are waited for until their leases end; 30 s of a test's time otherwise.
+        text = text.replace("    ttl: 30 # ttl value when session", "    ttl: 3 # ttl value when session")
         text = text.replace("  level: info # Only supports debug", "  level: error # Only supports debug")
         (self.home / "configs" / "milvus.yaml").write_text(text)
         source = package()
@@ -204,3 +213,13 @@ def pause(pid: int) -> None:
 def resume(pid: int) -> None:
     """Let a paused server go on."""
     os.killpg(pid, signal.SIGCONT)
+
+
+def empty(uri: str) -> None:
+    """Drop every collection of ours on a server, so that another shop may be founded there."""
+    with grpc.insecure_channel(uri.removeprefix("http://")) as channel:
+        stub = milvus_pb2_grpc.MilvusServiceStub(channel)
+        shown = stub.ShowCollections(milvus_pb2.ShowCollectionsRequest())
+        for name in shown.collection_names:
+            if name.startswith("lookalike_"):
+                stub.DropCollection(milvus_pb2.DropCollectionRequest(collection_name=name))

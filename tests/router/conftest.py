@@ -1,7 +1,6 @@
 """Real servers for the router's tests: started once, founded once, emptied between tests."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -46,10 +45,10 @@ def standalone_uri(standalone: milvus.Standalone) -> str:
     return standalone.uri
 
 
-@pytest.fixture
-def lites(tmp_path: Path) -> Iterator[list[LiteProcess]]:
-    """Three Milvus Lite processes, ready and empty."""
-    processes = [LiteProcess(name, tmp_path / name) for name in "abc"]
+@pytest.fixture(scope="session")
+def lite_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LiteProcess]]:
+    folder = tmp_path_factory.mktemp("lites")
+    processes = [LiteProcess(name, folder / name) for name in "abc"]
     for process in processes:
         process.start()
     try:
@@ -59,3 +58,17 @@ def lites(tmp_path: Path) -> Iterator[list[LiteProcess]]:
     finally:
         for process in processes:
             process.stop()
+
+
+@pytest.fixture
+def lites(lite_pool: list[LiteProcess]) -> Iterator[list[LiteProcess]]:
+    """Three Milvus Lite processes, ready and empty; a test may kill and pause them."""
+    yield lite_pool
+    for process in lite_pool:
+        if process.running:
+            milvus.resume(process.pid)
+        else:
+            process.start()
+    for process in lite_pool:
+        process.wait_ready()
+        milvus.empty(process.uri)

@@ -1,0 +1,279 @@
+"""Real shards that die, hang and come back while they are searched and written."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from lookalike_router.answer import Coverage, Found, State, Trouble
+from lookalike_router.errors import ShardError
+from lookalike_router.milvus import MilvusShard
+from lookalike_router.router import Router
+from lookalike_router.shard import Shard
+from lookalike_router.slots import SLOTS, slot_of
+from lookalike_router.store import SqlStore
+from lookalike_server.lite import LiteProcess
+from tests.parts import milvus
+from tests.parts.shop import product, products, vectors
+from tests.router.conftest import no_standalone
+
+PRODUCTS = 60
+SEARCH_S = 1.0
+WRITE_S = 10.0
+# A search answers within its deadline; what is measured from outside also has the test's own machine in it.
+SLACK_S = 0.5
+BACK_S = 5.0
+READY_S = 60.0
+
+
+def shards_of(lites: list[LiteProcess]) -> list[Shard]:
+    return [MilvusShard(one.name, one.uri) for one in lites]
+
+
+@pytest.fixture
+async def router(lites: list[LiteProcess], tmp_path: Path) -> AsyncIterator[Router]:
+    opened = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), shards_of(lites))
+    assert await opened.upsert(products(PRODUCTS), WRITE_S) == [None] * PRODUCTS
+    yield opened
+    await opened.close()
+
+
+async def search(router: Router) -> Found:
+    """Search all products; fail if that takes longer than it may."""
+    start = time.monotonic()
+    found = await router.search(vectors(1), PRODUCTS, deadline_s=SEARCH_S)
+    assert time.monotonic() - start < SEARCH_S + SLACK_S
+    return found
+
+
+async def until(holds: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
+    """Return once the condition holds; fail if it does not in time."""
+    async with asyncio.timeout(deadline_s):
+        while not await holds():  # noqa: ASYNC110 - the condition is another process's
+            await asyncio.sleep(0.01)
+
+
+def owned(router: Router, shard: str) -> float:
+    """Return the fraction of the slots that a shard owns."""
+    [place] = [place for place in router.topology().shards if place.name == shard]
+    return sum(len(run) for run in place.ranges) / SLOTS
+
+
+def owner(router: Router, product_id: str) -> str:
+    slot = slot_of(product_id)
+    [name] = [
+        place.name for place in router.topology().shards if any(run.first <= slot <= run.last for run in place.ranges)
+    ]
+    return name
+
+
+async def whole(router: Router) -> bool:
+    return (await search(router)).coverage == Coverage(3, 3, 1.0, ())
+
+
+async def joins(shard: MilvusShard, shop: str) -> bool:
+    """Say whether a shard is back, without the router's help."""
+    try:
+        await shard.join(shop, founding=False, deadline_s=SEARCH_S)
+    except ShardError:
+        return False
+    finally:
+        await shard.close()
+    return True
+
+
+def expect_all_but(found: Found, router: Router, lost: str, kinds: set[Trouble]) -> None:
+    """Check that an answer holds everything but the lost shard's, and says so."""
+    assert found.coverage.shards_answered == 2
+    assert found.coverage.slots_fraction == pytest.approx(1 - owned(router, lost))
+    assert found.coverage.slots_fraction == pytest.approx(2 / 3, abs=0.001)
+    [missing] = found.coverage.missing
+    assert (missing.shard, missing.kind in kinds) == (lost, True)
+    wanted = {f"product {i}" for i in range(PRODUCTS) if owner(router, f"product {i}") != lost}
+    assert {hit.product_id for hit in found.answers[0]} == wanted
+
+
+async def test_a_killed_shard_costs_its_slots_and_comes_back(router: Router, lites: list[LiteProcess]) -> None:
+    assert await whole(router)
+    victim = lites[1]
+    milvus.kill(victim.pid)
+    psutil.Process(victim.pid).wait(timeout=10)
+
+    for _ in range(5):
+        found = await search(router)
+        expect_all_but(found, router, "b", {Trouble.UNREACHABLE})
+    reports = {report.name: report.state for report in await router.shards(SEARCH_S)}
+    assert reports == {"a": State.HEALTHY, "b": State.UNREACHABLE, "c": State.HEALTHY}
+
+    victim.start()
+    victim.wait_ready(READY_S)
+    await until(lambda: whole(router), BACK_S)
+    assert len((await search(router)).answers[0]) == PRODUCTS
+
+
+async def test_a_paused_shard_costs_its_slots_and_no_more_than_the_deadline(
+    router: Router, lites: list[LiteProcess]
+) -> None:
+    victim = lites[2]
+    milvus.pause(victim.pid)
+    assert psutil.Process(victim.pid).status() == psutil.STATUS_STOPPED
+
+    expect_all_but(await search(router), router, "c", {Trouble.TIMED_OUT})
+    for _ in range(5):
+        expect_all_but(await search(router), router, "c", {Trouble.TIMED_OUT, Trouble.UNREACHABLE})
+    for found in await asyncio.gather(*(search(router) for _ in range(8))):
+        expect_all_but(found, router, "c", {Trouble.TIMED_OUT, Trouble.UNREACHABLE})
+
+    milvus.resume(victim.pid)
+    await until(lambda: whole(router), BACK_S)
+
+
+async def test_a_shard_known_to_be_away_costs_no_search_its_deadline(router: Router, lites: list[LiteProcess]) -> None:
+    milvus.pause(lites[0].pid)
+
+    async def at_once() -> bool:
+        start = time.monotonic()
+        found = await search(router)
+        return found.coverage.shards_answered == 2 and time.monotonic() - start < SEARCH_S / 2
+
+    await until(at_once, 15.0)
+    milvus.resume(lites[0].pid)
+    await until(lambda: whole(router), BACK_S)
+
+
+async def test_writes_to_a_lost_shard_fail_alone(router: Router, lites: list[LiteProcess]) -> None:
+    milvus.kill(lites[0].pid)
+    writes = [product(f"new {i}", [vectors(1, seed=i)[0]]) for i in range(30)]
+
+    errors = await router.upsert(writes, WRITE_S)
+
+    lost = [owner(router, write.product_id) == "a" for write in writes]
+    assert set(lost) == {True, False}
+    assert [isinstance(error, ShardError) and error.shard == "a" for error in errors] == lost
+    with pytest.raises(ShardError):
+        await router.get([writes[lost.index(True)].product_id], WRITE_S)
+    with pytest.raises(ShardError):
+        await router.delete(writes[lost.index(True)].product_id, WRITE_S)
+    with pytest.raises(ShardError):
+        await router.scan(None, 100, deadline_s=WRITE_S)
+    kept = writes[lost.index(False)].product_id
+    assert list(await router.get([kept], WRITE_S)) == [kept]
+
+
+async def test_a_write_to_a_paused_shard_is_said_to_be_unknown(router: Router, lites: list[LiteProcess]) -> None:
+    milvus.pause(lites[0].pid)
+    write = next(
+        write
+        for write in (product(f"new {i}", [vectors(1, seed=i)[0]]) for i in range(100))
+        if owner(router, write.product_id) == "a"
+    )
+
+    [error] = await router.upsert([write], 0.5)
+
+    assert isinstance(error, ShardError)
+    milvus.resume(lites[0].pid)
+    await until(lambda: whole(router), BACK_S)
+    assert await router.upsert([write], WRITE_S) == [None]
+    assert list(await router.get([write.product_id], WRITE_S)) == [write.product_id]
+
+
+async def test_no_acknowledged_write_is_lost_when_every_process_is_killed_while_writing(
+    lites: list[LiteProcess], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/placement.db"
+    router = await Router.open(SqlStore(url), shards_of(lites))
+    acknowledged: list[str] = []
+
+    async def write(start: int) -> None:
+        for i in range(start, start + 1000):
+            [error] = await router.upsert([product(f"p{i}", [vectors(1, seed=i)[0]])], WRITE_S)
+            if error is not None:
+                return
+            acknowledged.append(f"p{i}")
+
+    writers = [asyncio.ensure_future(write(1000 * k)) for k in range(8)]
+    await until(lambda: asyncio.sleep(0, len(acknowledged) > 100), 30.0)
+    for one in lites:
+        milvus.kill(one.pid)
+    await asyncio.gather(*writers)
+    await router.close()
+
+    for one in lites:
+        one.start()
+    for one in lites:
+        one.wait_ready(READY_S)
+    again = await Router.open(SqlStore(url), shards_of(lites))
+    assert set(await again.get(acknowledged, WRITE_S)) == set(acknowledged)
+    await again.close()
+
+
+async def test_a_shard_that_comes_back_empty_is_refused(
+    router: Router, lites: list[LiteProcess], tmp_path: Path
+) -> None:
+    milvus.kill(lites[1].pid)
+    empty = LiteProcess("b", tmp_path / "another", port=lites[1].port)
+    empty.start()
+    try:
+        empty.wait_ready(READY_S)
+
+        async def refused() -> bool:
+            missing = (await search(router)).coverage.missing
+            return [one.kind for one in missing] == [Trouble.REFUSED]
+
+        await until(refused, BACK_S)
+        states = {report.name: report.state for report in await router.shards(SEARCH_S)}
+        assert states["b"] is State.REFUSED
+    finally:
+        empty.stop()
+    lites[1].start()
+    lites[1].wait_ready(READY_S)
+    await until(lambda: whole(router), BACK_S)
+
+
+async def test_a_router_starts_without_one_of_its_shards_and_takes_it_in_later(
+    router: Router, lites: list[LiteProcess], tmp_path: Path
+) -> None:
+    milvus.kill(lites[2].pid)
+
+    second = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), shards_of(lites), deadline_s=3.0)
+    expect_all_but(await search(second), second, "c", {Trouble.UNREACHABLE})
+    lites[2].start()
+    lites[2].wait_ready(READY_S)
+    await until(lambda: whole(second), BACK_S)
+    await second.close()
+
+
+@pytest.mark.standalone
+@no_standalone
+async def test_a_standalone_among_the_shards_is_killed_and_paused_and_loses_nothing(
+    lites: list[LiteProcess], standalone: milvus.Standalone, founded: set[str], tmp_path: Path
+) -> None:
+    if standalone.uri in founded:  # the contract's rows must go, or their shop is taken for a stranger
+        milvus.empty(standalone.uri)
+        founded.discard(standalone.uri)
+    members: list[Shard] = [*shards_of(lites[:2]), MilvusShard("c", standalone.uri)]
+    store = SqlStore(f"sqlite:///{tmp_path}/placement.db")
+    router = await Router.open(store, members, deadline_s=READY_S)
+    assert await router.upsert(products(PRODUCTS), WRITE_S) == [None] * PRODUCTS
+    assert await whole(router)
+
+    milvus.pause(standalone.pid)
+    expect_all_but(await search(router), router, "c", {Trouble.TIMED_OUT})
+    milvus.resume(standalone.pid)
+    await until(lambda: whole(router), BACK_S)
+
+    milvus.kill(standalone.pid)
+    psutil.Process(standalone.pid).wait(timeout=10)
+    expect_all_but(await search(router), router, "c", {Trouble.UNREACHABLE})
+    standalone.start()
+    standalone.wait_ready()
+    await until(lambda: joins(MilvusShard("c", standalone.uri), store.shop()), READY_S)
+    await until(lambda: whole(router), BACK_S)
+    assert set(await router.get([f"product {i}" for i in range(PRODUCTS)], WRITE_S)) == {
+        f"product {i}" for i in range(PRODUCTS)
+    }
+    await router.close()
+    milvus.empty(standalone.uri)
