@@ -5,6 +5,7 @@ Knows no message and no service.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -46,15 +47,17 @@ class Edge:
     @asynccontextmanager
     async def call(self, context: Context, request: Message) -> AsyncIterator[Deadline]:
         """Run a handler within its deadline; whatever it raises becomes the call's status."""
-        with_body = request.ByteSize()
+        size, begun_s = request.ByteSize(), time.perf_counter()
         try:
-            self._admit(with_body)
+            self._admit(size)
+            log.debug("began request=%s bytes=%d", type(request).__name__, size)
             try:
                 deadline = self.deadline(context)
                 async with within(deadline):
                     yield deadline
             finally:
-                self._leave(with_body)
+                self._leave(size)
+                log.debug("ended request=%s ms=%.1f", type(request).__name__, (time.perf_counter() - begun_s) * 1000)
         except Exception as error:  # the border: nothing may pass it untranslated
             await abort(context, refusal(error))
 
