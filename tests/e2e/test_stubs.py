@@ -1,4 +1,4 @@
-"""A stranger's client: stubs generated from the protos alone, in a folder of its own, by a Python without our package."""
+"""A stranger's client: stubs generated from the protos alone, by a Python that has no package of ours."""
 
 import subprocess
 from collections.abc import Iterator
