@@ -1,4 +1,4 @@
-"""The demo, on a sample shop as small as can be: it fills, searches, reports, keeps serving, and leaves nothing behind."""
+"""The demo, on a sample shop as small as can be: it fills, searches, reports, serves, and leaves nothing behind."""
 
 import json
 import os
