@@ -72,6 +72,7 @@ class Script:
     silent: bool = False  # streams are read and never answered
     hold: threading.Event | None = None  # unary calls wait for it
     requests: list[Any] = field(default_factory=list)
+    seen: threading.Event = field(default_factory=threading.Event)  # set by the first item on a stream
     streams: int = 0
     taken: int = 0  # items read from streams
 
@@ -93,6 +94,7 @@ class Script:
         after, refusal = self.breaks.popleft() if self.breaks else (None, None)
         for count, request in enumerate(requests):
             self.taken += 1
+            self.seen.set()
             if refusal is not None and count == after:
                 context.abort_with_status(refusal.status())
             if self.gate is not None:

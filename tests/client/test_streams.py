@@ -81,14 +81,14 @@ def test_the_iterable_is_never_read_far_ahead(shop: Shop, server: ScriptedShop) 
 
     def feed() -> Iterator[Product]:
         nonlocal pulled, furthest
-        for number in range(3000):
+        for number in range(600):
             pulled += 1
             furthest = max(furthest, pulled - answered)
             yield Product(f"p{number % 10}", images=(Image(b"picture"),))
 
     for _ in shop.import_products(feed(), in_flight=8):
         answered += 1
-    assert (pulled, answered) == (3000, 3000)
+    assert (pulled, answered) == (600, 600)
     assert furthest <= 8 + 1  # and the one whose answer this loop has not counted yet
 
 

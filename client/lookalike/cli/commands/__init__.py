@@ -1,0 +1,1 @@
+"""The commands, a file per group: each reads its options, calls the SDK and prints."""

@@ -1,0 +1,116 @@
+"""Looks at a shop from the outside, check by check, and says what to do about what is wrong. Knows no terminal."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lookalike.client import Client
+from lookalike.errors import LookalikeError
+from lookalike.types import Health, Image, SearchResult, ShardState, Topology
+
+# A stored vector is compared with itself: only rounding keeps the cosine from being 1.
+_SELF_SCORE_MIN = 0.999
+
+
+class State(StrEnum):
+    """How a check went; a skipped one had nothing to look at."""
+
+    OK = "ok"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check: what was seen, and what to do where it failed."""
+
+    name: str
+    state: State
+    seen: str
+    advice: str = ""
+
+
+def examine(client: Client) -> Iterator[Check]:
+    """Yield one check after the other; none after one without which the others make no sense."""
+    try:
+        health = client.health()
+        topology = client.topology()
+    except LookalikeError as error:
+        advice = f"start the server with `lookalike-server serve`, or name it with --server; {client.address} was asked"
+        yield Check("server", State.FAILED, str(error), advice)
+        return
+    version = topology.server_version or "unknown"
+    yield Check("server", State.OK, f"answers at {client.address}, version {version}, map epoch {topology.epoch}")
+    yield _serving(health)
+    yield _models(topology)
+    yield from _shards(client)
+    yield from _pictures(client, topology)
+
+
+def _serving(health: Health) -> Check:
+    if health is Health.SERVING:
+        return Check("health", State.OK, "serving")
+    return Check("health", State.FAILED, health.value, "it starts or stops; see the server's log if it stays so")
+
+
+def _models(topology: Topology) -> Check:
+    seen = f"embedder {topology.embedder or 'none'}, detector {topology.detector or 'none'}, {topology.dim} numbers"
+    if topology.embedder and topology.detector and topology.dim > 0:
+        return Check("models", State.OK, seen)
+    return Check("models", State.FAILED, seen, "start the server with --detector and --embedder")
+
+
+def _shards(client: Client) -> Iterator[Check]:
+    try:
+        statuses = client.shards()
+    except LookalikeError as error:
+        yield Check("shards", State.FAILED, str(error), "see the server's log")
+        return
+    for status in statuses:
+        name = f"shard {status.shard.name}"
+        if status.state is ShardState.HEALTHY:
+            seen = f"{status.rows:,} pictures, {status.shard.slots:,} slots, {status.latency_ms:.0f} ms"
+            yield Check(name, State.OK, seen)
+        else:
+            advice = f"start the Milvus at {status.shard.uri}, or see why it does not answer"
+            yield Check(name, State.FAILED, f"{status.state.value}: {status.message}", advice)
+
+
+def _pictures(client: Client, topology: Topology) -> Iterator[Check]:
+    """Check that a stored vector is of the server's model, and that its search ends at its own product."""
+    name = "a stored picture"
+    try:
+        products = client.list_page(page_size=1).products
+        if not products:
+            yield Check(name, State.SKIPPED, "the shop is empty; fill it with `lookalike import`")
+            return
+        product_id = products[0].product_id
+        image = client.get(product_id, include_vectors=True).images[0]
+        yield _stored(topology, product_id, image)
+        if image.vector is not None:
+            yield _found_itself(client.search(vector=image.vector, limit=10), product_id)
+    except LookalikeError as error:
+        yield Check(name, State.FAILED, str(error), "if a shard is away, mend that first")
+
+
+def _stored(topology: Topology, product_id: str, image: Image) -> Check:
+    name = "stored vectors"
+    if image.vector is None:
+        return Check(name, State.FAILED, f"{product_id} has no vector", "import the product again")
+    seen = f"{product_id} has {len(image.vector.values)} numbers by {image.vector.model}"
+    if (len(image.vector.values), image.vector.model) == (topology.dim, topology.embedder):
+        return Check(name, State.OK, seen)
+    advice = f"start the server with the model that made them, or import all again with {topology.embedder}"
+    return Check(name, State.FAILED, seen, advice)
+
+
+def _found_itself(result: SearchResult, product_id: str) -> Check:
+    name = "search"
+    best = result.hits[0].score if result.hits else 0.0
+    # Another product with the very same picture may stand before it.
+    equals = {hit.product.product_id for hit in result.hits if best - hit.score <= 1 - _SELF_SCORE_MIN}
+    if product_id in equals and best >= _SELF_SCORE_MIN:
+        return Check(name, State.OK, f"{product_id} finds itself with a score of {best:.4f}")
+    first = result.hits[0].product.product_id if result.hits else "nothing"
+    advice = "mend the shards that failed above; if none did, the index is damaged: import the product again"
+    return Check(name, State.FAILED, f"{product_id} found {first} first, with {best:.4f}", advice)
