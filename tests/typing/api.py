@@ -1,0 +1,115 @@
+"""The public API as users type it: never run, checked by mypy --strict."""
+
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import aclosing, closing
+from pathlib import Path
+from typing import assert_never, assert_type
+
+import lookalike
+from lookalike import (
+    AsyncClient,
+    Box,
+    Client,
+    Coverage,
+    Detection,
+    Done,
+    Failed,
+    Hit,
+    Image,
+    LookalikeError,
+    Money,
+    Outcome,
+    Photo,
+    Point,
+    Product,
+    SearchResult,
+    UpsertOutcome,
+    UpsertResult,
+    Vector,
+    all_of,
+    between,
+    equals,
+    negate,
+    one_of,
+)
+
+
+def search(shop: Client) -> None:
+    result = shop.search(
+        "photo.jpg", limit=5, filter=all_of(equals("category", "mug"), between("price_minor", 0, 3000))
+    )
+    assert_type(result, SearchResult)
+    assert_type(result.hits, tuple[Hit, ...])
+    assert_type(result.detections, tuple[Detection, ...])
+    assert_type(result.coverage, Coverage)
+    assert_type(result.hits[0].product.price, Money | None)
+    assert_type(shop.search(Path("photo.jpg"), box=Box(0, 0, 1, 1)), SearchResult)
+    assert_type(shop.search(b"bytes", point=Point(0.5, 0.5)), SearchResult)
+    with open("photo.jpg", "rb") as file:
+        assert_type(shop.search(file, whole_image=True), SearchResult)
+    assert_type(shop.search(vector=[0.5, 0.25], filter=negate(one_of("tags", "sale", "old"))), SearchResult)
+    assert_type(shop.search(vector=shop.embed("photo.jpg").vector), SearchResult)
+    assert_type(shop.embed("photo.jpg").vector, Vector)
+    assert_type(shop.detect("photo.jpg").detections, tuple[Detection, ...])
+
+
+def streams(shop: Client, photos: Iterator[Path], products: Iterator[Product]) -> None:
+    # Photos of one kind only are fine: an iterable gives, and takes nothing.
+    searches = shop.search_many(photos)
+    assert_type(searches, Generator[Outcome[Photo, SearchResult], None, None])
+    with closing(shop.import_products(products)) as outcomes:
+        for outcome in outcomes:
+            match outcome:
+                case Done(item=product, result=result):
+                    assert_type(product, Product)
+                    assert_type(result, UpsertResult)
+                    assert_type(result.outcome, UpsertOutcome)
+                case Failed(item=product, error=error):
+                    assert_type(product, Product)
+                    assert_type(error, LookalikeError)
+                case _:
+                    assert_never(outcome)
+
+
+def catalogue(shop: Client) -> None:
+    product = Product(
+        "mug-1", price=Money.parse("24.90", "EUR"), images=(Image("a.jpg"),), attributes={"parts": [1, {}]}
+    )
+    assert_type(shop.upsert(product), UpsertResult)
+    assert_type(shop.get("mug-1"), Product)
+    assert_type(shop.list(filter=equals("in_stock", True)), Iterator[Product])
+    assert_type(shop.list_page().next_page_token, str)
+    assert_type(shop.delete("mug-1"), int)
+    assert_type(shop.topology().shards[0].slot_ranges, tuple[lookalike.SlotRange, ...])
+    assert_type(shop.shards()[0].state, lookalike.ShardState)
+    assert_type(shop.health(), lookalike.Health)
+
+
+def errors(shop: Client) -> None:
+    try:
+        shop.get("mug-1")
+    except lookalike.Overloaded as error:
+        assert_type(error.retry_after_s, float | None)
+    except lookalike.InvalidArgument as error:
+        assert_type(error.field_violations, tuple[lookalike.FieldViolation, ...])
+    except LookalikeError as error:
+        assert_type(error.reason, str)
+
+
+async def asynchronous(shop: AsyncClient, products: Iterator[Product], later: AsyncGenerator[Product, None]) -> None:
+    assert_type(await shop.search("photo.jpg"), SearchResult)
+    assert_type(await shop.upsert(Product("mug-1")), UpsertResult)
+    assert_type([product async for product in shop.list()], list[Product])
+    async with aclosing(shop.import_products(later)) as outcomes:
+        async for outcome in outcomes:
+            assert_type(outcome, Outcome[Product, UpsertResult])
+    assert_type(shop.import_products(products), AsyncGenerator[Outcome[Product, UpsertResult], None])
+    assert_type(await shop.delete("mug-1"), int)
+
+
+def mistakes(shop: Client) -> None:
+    shop.search(1.5)  # type: ignore[arg-type]
+    shop.search("photo.jpg", limit="5")  # type: ignore[arg-type]
+    shop.search("photo.jpg", filter="category=mug")  # type: ignore[arg-type]
+    shop.search("photo.jpg", boxes=[])  # type: ignore[call-arg]
+    Product("mug-1").title = "Mug"  # type: ignore[misc]
