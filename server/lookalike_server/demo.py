@@ -29,7 +29,7 @@ from lookalike_server.errors import ServerError
 from lookalike_server.lite import LiteProcess
 from lookalike_server.regions import Box
 from lookalike_server.signals import stop_signals
-from lookalike_server.trial import BadTruth, KnownPhoto, Tapped, Tried, Verdict, judged, read_truth
+from lookalike_server.trial import BadTruth, KnownPhoto, Tapped, Tried, Verdict, is_found, judged, read_truth
 
 SAMPLE = Path(__file__).parent / "sample"
 SHARDS = ("a", "b", "c")
@@ -200,7 +200,8 @@ async def search_photo(
         searched = box_of(answer.searched.box) if answer.searched else product.box
         taps.append(Tapped(product, searched, found_ids(answer), found_ids(whole)))
         shown = (Path(known.photo).name, str(len(detections))) if not rows else ("", "")
-        rows.append((*shown, product.product_id, percent(searched), names(answer, product.product_id)))
+        right = " [green]✓[/]" if is_found(product.box, [searched]) else ""
+        rows.append((*shown, product.product_id, percent(searched) + right, names(answer, product.product_id)))
     coverage = min(answer.coverage.slots_fraction for answer in answers)
     return Tried(known.photo, detections, tuple(taps), search_ms, coverage), rows
 
