@@ -15,7 +15,7 @@ from lookalike_server.batch import Batcher, Worker
 from lookalike_server.deadline import Clock, Deadline
 from lookalike_server.errors import TokenExpired
 from lookalike_server.image import Picture
-from lookalike_server.models.detector import Detector, DetectorInput
+from lookalike_server.models.detector import DETECTIONS_MAX, Detector, DetectorInput
 from lookalike_server.models.embedder import Embedder
 from lookalike_server.models.session import FloatArray
 from lookalike_server.regions import Box, Detection
@@ -25,6 +25,8 @@ from lookalike_server.tokens import Held, Tokens
 T = TypeVar("T")
 
 MS = 1000.0
+# Parts of one photo that are embedded at most: all that is detected in it, and the whole.
+PARTS_MAX = DETECTIONS_MAX + 1
 # Runs of networks at once, for both together: one leaves cores idle between its operators, a second fills the gaps.
 NETWORK_RUNS = 2
 # A photo that nobody asks for any more stays at most a tenth longer than promised.
@@ -80,8 +82,6 @@ class VisionLimits:
     """Photos or parts of them that join one run of a network."""
     photos_waiting_max: int = 64
     """Photos that may wait to be decoded, and as many again to be searched for products."""
-    parts_waiting_max: int = 64 * 21
-    """Parts of photos that may wait to be embedded: each photo whole, and its detections."""
     token_bytes_max: int = 256 * 2**20
     token_ttl_s: float = 600.0
 
@@ -105,7 +105,7 @@ class Vision:
         self._sweeping: asyncio.TimerHandle | None = None
         self._pixels = Worker(limits.pixel_threads or os.cpu_count() or 1, "pixels")
         self._networks = Worker(NETWORK_RUNS, "networks")
-        photos, parts = limits.photos_waiting_max, limits.parts_waiting_max
+        photos = limits.photos_waiting_max
         # A network that takes one picture at a time would only keep its thread from the other runs.
         detects = limits.batch_max if detector.batches else 1
         self._preparing: Batcher[Callable[[], Any], Any] = Batcher(
@@ -115,7 +115,12 @@ class Vision:
             "detect", detector.run, self._networks, batch_max=detects, waiting_max=photos, clock=clock
         )
         self._embedding = Batcher(
-            "embed", embedder.run, self._networks, batch_max=limits.batch_max, waiting_max=parts, clock=clock
+            "embed",
+            embedder.run,
+            self._networks,
+            batch_max=limits.batch_max,
+            waiting_max=photos * PARTS_MAX,
+            clock=clock,
         )
 
     @property
