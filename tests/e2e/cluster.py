@@ -61,6 +61,11 @@ class Server:
             *flags,
         ]
 
+    def kill(self) -> None:
+        """End the process by SIGKILL; `stop` clears it away."""
+        assert self.process is not None
+        self.process.kill()
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop the process and return its exit code."""
         assert self.process is not None

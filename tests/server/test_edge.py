@@ -1,7 +1,7 @@
 """Deadlines, refusals, drains: what stands between gRPC and the handlers, over real gRPC."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import grpc
@@ -189,3 +189,34 @@ async def test_a_drain_is_bounded(tmp_path: Path) -> None:
             assert not await shop.serving.stop(0.1)
         with pytest.raises((grpc.aio.AioRpcError, asyncio.CancelledError)):
             await running
+
+
+async def test_a_stream_ends_with_its_caller_and_its_work_too(tmp_path: Path) -> None:
+    stuck = StuckShard("c")
+    async with open_shop(tmp_path, shards=[stuck]) as shop:
+        stuck.stuck = True
+        call = shop.search.SearchStream(endless(search_pb2.SearchRequest(product_id="x")), timeout=CALL_S)
+        async with asyncio.timeout(CALL_S):
+            await stuck.asked.wait()
+            call.cancel()
+            await stuck.left.wait()
+        stuck.stuck = False
+        assert await shop.search.Search(searched(), timeout=CALL_S)
+
+
+async def test_a_stopping_server_answers_what_a_stream_sent_and_then_says_so(tmp_path: Path) -> None:
+    async with open_shop(tmp_path) as shop:
+        call = shop.search.SearchStream(endless(searched()), timeout=CALL_S)
+        first = await call.read()
+        assert await shop.serving.stop(CALL_S)
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await call.read()
+    assert isinstance(first, search_pb2.SearchStreamResponse)
+    assert first.HasField("result")
+    assert (error.value.code(), told_by(error.value).reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+
+async def endless(search: search_pb2.SearchRequest) -> AsyncIterator[search_pb2.SearchStreamRequest]:
+    """Send one item and never end."""
+    yield search_pb2.SearchStreamRequest(item_id="1", search=search)
+    await asyncio.Event().wait()

@@ -2,6 +2,7 @@ from google.protobuf import json_format
 
 from lookalike.v1 import catalog_pb2, search_pb2
 from lookalike_router.answer import Coverage, Missing, State, Trouble
+from lookalike_router.filter import Json
 from lookalike_server import wire
 from lookalike_server.catalog import Outcome
 from lookalike_server.complaints import Complaints
@@ -51,7 +52,13 @@ def test_a_picture_comes_back_with_its_facts() -> None:
 
 
 def test_facts_that_somebody_else_wrote_do_no_harm() -> None:
-    for facts in ({}, {"box": "x", "uri": 3, "position": "y"}, {"box": [1, 1, 0, 0]}, {"box": [None] * 4}):
+    odd: list[dict[str, Json]] = [
+        {},
+        {"box": "x", "uri": 3, "position": "y"},
+        {"box": [1, 1, 0, 0]},
+        {"box": [None] * 4},
+    ]
+    for facts in odd:
         picture = StoredPicture.of("1", facts)
         assert (picture.box, picture.uri, picture.position) == (WHOLE_BOX, "", 0)
 
