@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -24,7 +24,7 @@ from lookalike.cli.feed import Feed, open_feed
 from lookalike.cli.rows import Entry
 from lookalike.cli.tables import FeedError
 from lookalike_server.app import running
-from lookalike_server.config import Config
+from lookalike_server.config import Config, ShardAddress
 from lookalike_server.errors import ServerError
 from lookalike_server.lite import LiteProcess
 from lookalike_server.regions import Box
@@ -70,23 +70,20 @@ async def demo(data_dir: Path, port: int, *, once: bool, sample: Path) -> int:
     """Start everything, fill the shop, search it, report; then keep serving unless `once`."""
     out = Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
     photos = known_photos(sample)
+    config = Config.read(["--host", "127.0.0.1", "--port", str(port), "--store", str(data_dir / "store.db")])
     with locked(data_dir):
-        async with lite_shards(data_dir, out) as shards:
-            config = Config.read(
-                ["--port", str(port), "--shards", shards, "--store", str(data_dir / "store.db"), "--host", "127.0.0.1"]
-            )
-            async with running(config) as service:
-                address = f"127.0.0.1:{service.serving.port}"
-                out.print(f"[bold]server[/]   {address}: {service.vision.detector_id}, {service.vision.embedder_id}")
-                async with lookalike.AsyncClient(address) as shop:
-                    filled = await fill(shop, sample / "catalog.csv", out)
-                    verdict = await search_all(shop, sample / "photos", photos, out)
-                    out.print(report(filled, verdict))
-                if once:
-                    print(json.dumps(summary(filled, verdict)), flush=True)
-                    return 0
-                out.print(*what_next(address, sample), sep="\n", highlight=False, soft_wrap=True)
-                await asyncio.Event().wait()
+        async with lite_shards(data_dir, out) as shards, running(replace(config, shards=shards)) as service:
+            address = f"127.0.0.1:{service.serving.port}"
+            out.print(f"[bold]server[/]   {address}: {service.vision.detector_id}, {service.vision.embedder_id}")
+            async with lookalike.AsyncClient(address) as shop:
+                filled = await fill(shop, sample / "catalog.csv", out)
+                verdict = await search_all(shop, sample / "photos", photos, out)
+                out.print(report(filled, verdict))
+            if once:
+                print(json.dumps(summary(filled, verdict)), flush=True)
+                return 0
+            out.print(*what_next(address, sample), sep="\n", highlight=False, soft_wrap=True)
+            await asyncio.Event().wait()
     return 0
 
 
@@ -113,8 +110,8 @@ def locked(data_dir: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def lite_shards(data_dir: Path, out: Console) -> AsyncIterator[str]:
-    """Run three Milvus Lite processes; yield them as `--shards` takes them."""
+async def lite_shards(data_dir: Path, out: Console) -> AsyncIterator[tuple[ShardAddress, ...]]:
+    """Run three Milvus Lite processes."""
     shards = [LiteProcess(name, data_dir / f"shard-{name}") for name in SHARDS]
     try:
         for shard in shards:
@@ -122,7 +119,7 @@ async def lite_shards(data_dir: Path, out: Console) -> AsyncIterator[str]:
         for shard in shards:
             await asyncio.to_thread(shard.wait_ready)
         out.print(f"[bold]shards[/]   {', '.join(f'{shard.name} {shard.uri}' for shard in shards)}", highlight=False)
-        yield ",".join(f"{shard.name}={shard.uri}" for shard in shards)
+        yield tuple(ShardAddress(shard.name, shard.uri) for shard in shards)
     finally:
         # In threads, for each may take seconds; shielded, for a second Ctrl-C must not leave one behind.
         await asyncio.shield(asyncio.gather(*(asyncio.to_thread(shard.stop) for shard in shards)))

@@ -23,8 +23,10 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Calls at once, streams included. The models' queues are shorter; this bounds what merely waits.
+# Calls at once. The models' queues are shorter; this bounds what merely waits.
 CALLS_MAX = 512
+# Streams at once. Each may hold one request of the largest size however full the house is, so that all of them go on.
+STREAMS_MAX = 64
 # Requests held in memory at once: twenty of the largest pictures, thousands of ordinary ones.
 REQUEST_BYTES_MAX = 256 * 2**20
 # A caller that was refused for either comes back when a picture or two have gone through the models.
@@ -38,6 +40,7 @@ class Edge:
         """Take the time that a call has which names none."""
         self._deadline_s = deadline_s
         self._calls = 0
+        self._streams = 0
         self._bytes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -65,10 +68,14 @@ class Edge:
     async def stream(self, context: Context) -> AsyncIterator[None]:
         """Run a stream's handler; it ends with the caller's deadline, and each item has one of its own."""
         try:
+            if self._streams >= STREAMS_MAX:
+                raise Overloaded(f"{self._streams} streams are open, which is the most; try again later", RETRY_AFTER_S)
             self._admit(0)
+            self._streams += 1
             try:
                 yield
             finally:
+                self._streams -= 1
                 self._leave(0)
         except Exception as error:  # the border: nothing may pass it untranslated
             await abort(context, refusal(error))

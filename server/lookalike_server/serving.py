@@ -64,8 +64,8 @@ class Serving:
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:
-            said = f"cannot listen on {address}: it is in use or no address of this machine; give another --port or --host"
-            raise PortTaken(said) from error
+            why = "it is in use, or no address of this machine; give another --port or --host"
+            raise PortTaken(f"cannot listen on {address}: {why}") from error
         await self._server.start()
         for name in ("", *SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)

@@ -15,6 +15,7 @@ from lookalike_router.errors import ShardUnreachable
 from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
 from lookalike_router.shard import Candidate, Row
+from lookalike_server.edge import STREAMS_MAX
 from lookalike_server.vision import VisionLimits
 from tests.parts.service import BLUE, CALL_S, RED, open_shop, product, told_by
 from tests.server.photos import jpeg, plain
@@ -220,3 +221,17 @@ async def endless(search: search_pb2.SearchRequest) -> AsyncIterator[search_pb2.
     """Send one item and never end."""
     yield search_pb2.SearchStreamRequest(item_id="1", search=search)
     await asyncio.Event().wait()
+
+
+async def test_more_streams_than_the_house_holds_are_told_to_come_again(tmp_path: Path) -> None:
+    async with open_shop(tmp_path) as shop:
+        open_streams = [shop.search.SearchStream(endless(searched()), timeout=CALL_S) for _ in range(STREAMS_MAX)]
+        for call in open_streams:
+            await call.read()
+        with pytest.raises(grpc.aio.AioRpcError) as error:
+            await shop.search.SearchStream(endless(searched()), timeout=CALL_S).read()
+        for call in open_streams:
+            call.cancel()
+    told = told_by(error.value)
+    assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    assert told.retry_s
