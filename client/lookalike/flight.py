@@ -7,7 +7,7 @@ aio_transport.py do what it says, one blocking, one not.
 import heapq
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from lookalike.errors import LookalikeError
@@ -64,6 +64,7 @@ class Flight(Generic[Item, Request]):
 
     def __init__(self, policy: RetryPolicy, items_max: int, silence_s: float) -> None:
         self._policy = policy
+        self._reconnect = replace(policy, attempts_max=policy.reconnects_max)
         self._items_max = items_max
         self._silence_s = silence_s
         self._ready: deque[Ticket[Item, Request]] = deque()
@@ -73,6 +74,7 @@ class Flight(Generic[Item, Request]):
         self._source_open = True
         self._heard_s = 0.0  # when the server last said anything, or first could have
         self._breaks = 0  # since the last answer
+        self._met = False  # whether there was any answer
 
     def next_step(self, now_s: float) -> Pull | Send[Item, Request] | Wait | End:
         """Return what to do next."""
@@ -110,6 +112,7 @@ class Flight(Generic[Item, Request]):
         """Take out the item that succeeded; None for one that is not in flight."""
         self._heard_s = now_s
         self._breaks = 0
+        self._met = True
         ticket = self._sent.pop(index, None)
         if ticket is not None:
             self._bytes -= ticket.size_bytes
@@ -126,16 +129,22 @@ class Flight(Generic[Item, Request]):
         Whether the items in flight were done is unknown; sending them again does no harm.
         """
         self._breaks += 1
-        hopeless = self._policy.wait_s(error, self._breaks, float("inf"), dice) is None
+        policy = self._reconnect if self._met else self._policy
+        wait_s = policy.wait_s(error, self._breaks, float("inf"), dice)
         lost, self._sent = self._sent, {}
+        if wait_s is None:
+            parked = (entry[2] for entry in self._parked)
+            yield from (ticket.failed(error) for ticket in [*lost.values(), *self._ready, *parked])
+            raise error
         for ticket in lost.values():
+            if self._breaks > 1:  # the server was not even reached: not the item's fault, and no try of it
+                ticket.tries -= 1
+                heapq.heappush(self._parked, (now_s + wait_s, ticket.index, ticket))
+                continue
             self._bytes -= ticket.size_bytes
-            failed = ticket.failed(error) if hopeless else self._again(ticket, error, now_s, dice)
+            failed = self._again(ticket, error, now_s, dice)
             if failed is not None:
                 yield failed
-        if hopeless:
-            yield from (ticket.failed(error) for ticket in [*self._ready, *(entry[2] for entry in self._parked)])
-            raise error
 
     def _again(
         self, ticket: Ticket[Item, Request], error: LookalikeError, now_s: float, dice: float

@@ -11,12 +11,14 @@ class RetryPolicy:
 
     Every call of this client may be sent twice: reads change nothing, and writes replace or delete a whole product.
 
-    >>> RetryPolicy(attempts_max=1)  # never again
-    RetryPolicy(attempts_max=1, backoff_first_s=0.1, backoff_max_s=3.0)
+    >>> RetryPolicy(attempts_max=1, reconnects_max=1)  # never again
+    RetryPolicy(attempts_max=1, reconnects_max=1, backoff_first_s=0.1, backoff_max_s=3.0)
     """
 
-    # Waits of about 0.1, 0.2, 0.4, 0.8 and 1.6 s: together longer than a server's restart behind a load balancer.
+    # Waits of up to 0.1, 0.2, 0.4, 0.8 and 1.6 s: over a moment of overload, and no long wait where nobody listens.
     attempts_max: int = 6
+    # A stream that worked before outlasts a server's restart: some 20 s of waits.
+    reconnects_max: int = 20
     backoff_first_s: float = 0.1
     backoff_max_s: float = 3.0
 

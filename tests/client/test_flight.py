@@ -1,5 +1,7 @@
 """The books of a stream, against every order of answers, refusals and breaks."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -97,6 +99,35 @@ def test_silence_is_counted_from_the_last_word_of_the_server() -> None:
     flight.landed(0, 10.0)
     flight.exhausted()
     assert flight.next_step(10.0) == Wait(70.0, silence=True)
+
+
+def breaks_until_given_up(flight: Flight[str, str]) -> int:
+    for count in itertools.count(1):
+        try:
+            assert list(flight.broke(Unavailable("gone"), 0.0, 0.5)) == []
+        except Unavailable:
+            return count
+        while isinstance(flight.next_step(1e9), Send):
+            flight.sent(1e9)
+    raise AssertionError("never given up")
+
+
+def test_a_stream_that_never_worked_is_given_up_sooner_than_one_that_did() -> None:
+    fresh, proven = flying(2), flying(2)
+    proven.landed(0, 0.0)
+    assert breaks_until_given_up(fresh) == POLICY.attempts_max
+    assert breaks_until_given_up(proven) == POLICY.reconnects_max
+
+
+def test_an_item_that_takes_the_server_down_each_time_is_given_up() -> None:
+    flight = flying(1)
+    for other in range(1, POLICY.attempts_max):
+        assert list(flight.broke(Unavailable("crashed"), 0.0, 0.5)) == []
+        flight.pulled(Ticket(other, "another item", "request", 1))
+        while isinstance(flight.next_step(1e9), Send):
+            flight.sent(1e9)
+        flight.landed(other, 1e9)
+    assert [failed.index for failed in flight.broke(Unavailable("crashed"), 0.0, 0.5)] == [0]
 
 
 def test_an_answer_for_an_unknown_item_is_no_outcome() -> None:

@@ -86,8 +86,8 @@ def _judged(error: Exception, server: str) -> tuple[int, str]:
         case Misuse() | FeedError() | BadExpression():
             return USAGE, str(error)
         case Unavailable(reason="") | DeadlineExceeded(reason=""):
-            hint = f"is a server running at {server}? Start one with `lookalike-server serve`, or name it with --server"
-            return UNREACHABLE, f"{error}; {hint}"
+            hint = "start one with `lookalike-server serve`, or name it with --server"
+            return UNREACHABLE, f"{error}; is a server running at {server}? If not, {hint}"
         case Unavailable():
             return FAILED, f"{error}; `lookalike shards` shows which shard is away"
         case _:

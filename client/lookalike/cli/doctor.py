@@ -36,7 +36,7 @@ def examine(client: Client) -> Iterator[Check]:
         health = client.health()
         topology = client.topology()
     except LookalikeError as error:
-        advice = f"start the server with `lookalike-server serve`, or name it with --server; {client.address} was asked"
+        advice = "start the server with `lookalike-server serve`, or name it with --server"
         yield Check("server", State.FAILED, str(error), advice)
         return
     version = topology.server_version or "unknown"
