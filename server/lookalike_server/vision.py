@@ -17,7 +17,7 @@ from lookalike_server.errors import TokenExpired
 from lookalike_server.image import Picture
 from lookalike_server.models.detector import DETECTIONS_MAX, Detector, DetectorInput
 from lookalike_server.models.embedder import Embedder
-from lookalike_server.models.session import FloatArray
+from lookalike_server.models.session import RUNS_MAX, FloatArray
 from lookalike_server.regions import Box, Detection
 from lookalike_server.timings import Timings
 from lookalike_server.tokens import Held, Tokens
@@ -27,8 +27,6 @@ T = TypeVar("T")
 MS = 1000.0
 # Parts of one photo that are embedded at most: all that is detected in it, and the whole.
 PARTS_MAX = DETECTIONS_MAX + 1
-# Runs of networks at once, for both together: one leaves cores idle between its operators, a second fills the gaps.
-NETWORK_RUNS = 2
 # A photo that nobody asks for any more stays at most a tenth longer than promised.
 SWEEPS_PER_TTL = 10
 
@@ -104,7 +102,7 @@ class Vision:
         self._tokens = Tokens(limits.token_bytes_max, limits.token_ttl_s, clock)
         self._sweeping: asyncio.TimerHandle | None = None
         self._pixels = Worker(limits.pixel_threads or os.cpu_count() or 1, "pixels")
-        self._networks = Worker(NETWORK_RUNS, "networks")
+        self._networks = Worker(RUNS_MAX, "networks")
         photos = limits.photos_waiting_max
         # A network that takes one picture at a time would only keep its thread from the other runs.
         detects = limits.batch_max if detector.batches else 1

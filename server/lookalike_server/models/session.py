@@ -1,7 +1,10 @@
 """Runs one network on onnxruntime: float32 arrays in, float32 arrays out. Knows no pictures; its only user."""
 
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +22,28 @@ PROVIDERS = {
 }
 # Of onnxruntime's severities: its errors come as exceptions too, its warnings are about its own optimisations.
 FATAL_ONLY = 4
+# Runs at once that share the cores; more would only take them from each other.
+RUNS_MAX = 2
+
+
+class Crowd:
+    """Counts the runs under way."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._runs = 0
+
+    @contextmanager
+    def joined(self) -> Iterator[bool]:
+        """Count one run more in the block; yield whether it is alone."""
+        with self._lock:
+            self._runs += 1
+            alone = self._runs == 1
+        try:
+            yield alone
+        finally:
+            with self._lock:
+                self._runs -= 1
 
 
 @dataclass(frozen=True)
@@ -28,7 +53,19 @@ class Runtime:
     providers: tuple[str, ...] = ("cpu",)
     """"cpu", "cuda", "tensorrt" or onnxruntime's own names, the preferred one first."""
     threads: int = 0
-    """Threads for one run; 0: one for each core."""
+    """Threads for a run that is alone; 0: one for each core."""
+    crowd: Crowd = field(default_factory=Crowd, compare=False, repr=False)
+    """Shared by the networks that run on the same cores."""
+
+    @property
+    def threads_alone(self) -> int:
+        """Threads of a run that is alone."""
+        return self.threads or os.cpu_count() or 1
+
+    @property
+    def threads_shared(self) -> int:
+        """Threads of each of several runs at once."""
+        return max(1, self.threads_alone // RUNS_MAX)
 
     def names(self) -> list[str]:
         """Return onnxruntime's names of the providers, or raise BadModel if one is not installed."""
@@ -43,13 +80,20 @@ class Runtime:
 
 
 class Session:
-    """One loaded network with one input and one output of interest."""
+    """One loaded network with one input and one output of interest.
+
+    It is loaded twice, for a run on all cores and for a run on its share of them: threads of one run wait for each
+    other, so two runs on a core each do more work than one on two, and a lone one is quicker on two.
+    """
 
     def __init__(self, content: bytes, manifest: Manifest, runtime: Runtime) -> None:
         self._input, self._output = manifest.input, manifest.output
+        self._crowd = runtime.crowd
         names = runtime.names()
         try:
-            self._session = onnxruntime.InferenceSession(content, options(runtime), providers=names)
+            self._session = loaded(content, names, runtime.threads_alone)
+            shares = names[0] == PROVIDERS["cpu"] and runtime.threads_shared < runtime.threads_alone
+            self._shared = loaded(content, names, runtime.threads_shared) if shares else self._session
         # onnxruntime's errors have no common base but this one.
         except Exception as error:
             raise BadModel(f"{manifest.id}: onnxruntime cannot load {manifest.file}: {error}") from error
@@ -59,7 +103,9 @@ class Session:
 
     def run(self, inputs: FloatArray) -> FloatArray:
         """Return the output for (n, 3, height, width); n is 1 unless the network `batches`."""
-        output: FloatArray = self._session.run([self._output], {self._input.name: inputs})[0]
+        with self._crowd.joined() as alone:
+            session = self._session if alone else self._shared
+            output: FloatArray = session.run([self._output], {self._input.name: inputs})[0]
         return output
 
     def probe(self) -> FloatArray:
@@ -89,13 +135,13 @@ class Session:
         return not isinstance(node.shape[0], int)
 
 
-def options(runtime: Runtime) -> onnxruntime.SessionOptions:
-    """Return the settings for one run at a time on all of the runtime's threads."""
+def loaded(content: bytes, providers: list[str], threads: int) -> onnxruntime.InferenceSession:
+    """Load a network for runs on so many threads."""
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = FATAL_ONLY
-    settings.intra_op_num_threads = runtime.threads or os.cpu_count() or 1
+    settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     # Threads spin while they wait for the next operator, and by default for a while after the last: the detector's then
     # take the cores from the embedder, which halves the speed of one after the other on two cores.
     settings.add_session_config_entry("session.force_spinning_stop", "1")
-    return settings
+    return onnxruntime.InferenceSession(content, settings, providers=providers)
