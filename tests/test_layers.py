@@ -21,12 +21,13 @@ OURS = {
 USERS = {"lookalike_server/demo.py"}
 OWNERS = {
     "PIL": {"lookalike_server/image.py"},
-    "onnxruntime": {"lookalike_server/models/session.py"},
+    # export.py compares what onnxruntime and torch answer.
+    "onnxruntime": {"lookalike_server/models/session.py", "lookalike_server/models/export.py"},
     "pymilvus": {"lookalike_router/milvus.py", "lookalike_router/milvus_wire.py"},
     "sqlalchemy": {"lookalike_router/store.py"},
     "uhashring": {"lookalike_router/ring.py"},
-    "torch": {"lookalike_server/models/export.py"},
-    "torchvision": {"lookalike_server/models/export.py"},
+    "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
+    "torchvision": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
     "ultralytics": {"lookalike_server/models/export.py"},
     "typer": {"lookalike/cli/"},
     "rich": {"lookalike/cli/", "lookalike_server/demo.py"},
