@@ -33,6 +33,7 @@ async def page(after: tuple[int, str] | None, limit: int, count: Count, fetch: F
         if rows > wanted and len(window) > 1:
             width = max(1, min(len(window) - 1, len(window) * wanted // rows))
             continue
+        width = len(window) * max(2, wanted // (rows + 1))
         products = by_product(await fetch(window))
         found += [rows for rows in products if after is None or position(rows) > after]
         start = window.last + 1
