@@ -24,10 +24,11 @@ ONCE = RetryPolicy(attempts_max=1)
 
 
 class Server:
-    """One `lookalike-server serve` process with tiny models."""
+    """One `lookalike-server serve` process, with tiny models unless the bundled ones are wanted."""
 
-    def __init__(self, home: Path, shards: str) -> None:
+    def __init__(self, home: Path, shards: str, *, bundled: bool = False) -> None:
         self.home = home
+        self.bundled = bundled
         self.shards = shards
         self.port = 0
         self.process: subprocess.Popen[str] | None = None
@@ -57,9 +58,13 @@ class Server:
         return [
             *(sys.executable, "-m", "lookalike_server", "serve", "--shards", self.shards),
             *("--store", str(self.home / "store.db"), "--drain-s", "5"),
-            *("--detector", str(self.home / "detector.zip"), "--embedder", str(self.home / "embedder.zip")),
+            *(() if self.bundled else self.tiny_models()),
             *flags,
         ]
+
+    def tiny_models(self) -> tuple[str, ...]:
+        """Return the flags that name the tiny models."""
+        return "--detector", str(self.home / "detector.zip"), "--embedder", str(self.home / "embedder.zip")
 
     def kill(self) -> None:
         """End the process by SIGKILL; `stop` clears it away."""
