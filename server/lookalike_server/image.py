@@ -28,6 +28,7 @@ REDUCING_GAP = 2.0
 # The padding that ultralytics trains YOLO with.
 PADDING = 114
 
+STRIP_ROWS = 64
 BYTES_PER_PIXEL = 4  # Pillow pads RGB
 PILLOW = r"PIL\."
 WHITE = (255, 255, 255)
@@ -181,15 +182,23 @@ def opened(content: bytes, kind: str, limits: Limits) -> Picture:
             shrink = min(1.0, HELD_SIDE_PX / max(width, height))
             image.draft(None, (round(width * shrink), round(height * shrink)))  # decodes at 1/2, 1/4 or 1/8, for free
         image.load()
-        upright = plain(image)
-    factor = max(upright.size) // HELD_SIDE_PX
-    if factor > 1:
-        upright = upright.reduce(factor)
+        upright = shrunk(image, max(1, max(image.size) // HELD_SIDE_PX))
     if orientation in UPRIGHT:
         upright = upright.transpose(UPRIGHT[orientation])
     if orientation in SIDEWAYS:
         width, height = height, width
     return Picture(upright, width, height)
+
+
+def shrunk(image: Image.Image, factor: int) -> Image.Image:
+    """Return `image` as opaque RGB at 1/`factor` of its size; by strips, as copies of 50 megapixels add up."""
+    if factor == 1:
+        return plain(image)
+    small = Image.new("RGB", (-(-image.width // factor), -(-image.height // factor)))
+    for top in range(0, image.height, STRIP_ROWS * factor):
+        strip = image.crop((0, top, image.width, min(top + STRIP_ROWS * factor, image.height)))
+        small.paste(plain(strip).reduce(factor), (0, top // factor))
+    return small
 
 
 def plain(image: Image.Image) -> Image.Image:

@@ -197,6 +197,18 @@ def test_a_large_photo_is_held_small_and_says_its_own_size(kind: str) -> None:
     assert picture.bytes_held == width * height * 4
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "P", "L", "1"])
+def test_a_large_picture_of_any_kind_is_held_as_a_small_one_would_be(mode: str) -> None:
+    large = corners(2100, 1500).convert("RGBA")
+    large.paste((0, 0, 0, 0), (700, 400, 1400, 1100))
+    flat = Image.alpha_composite(Image.new("RGBA", large.size, (255, 255, 255, 255)), large).convert("RGB")
+    sent = large if mode == "RGBA" else flat.convert(mode)
+    meant = (flat if mode == "RGBA" else sent).convert("RGB").reduce(2)
+    seen = decode(encoded(sent, "PNG"), LIMITS).pixels()
+    assert seen.shape == (750, 1050, 3)
+    assert np.abs(seen.astype(int) - np.asarray(meant)).max() <= 1
+
+
 def test_no_metadata_stay() -> None:
     exif = Image.Exif()
     exif[0x010F] = "a maker"
