@@ -7,16 +7,17 @@ import signal
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike_router.errors import RouterError
-from lookalike_server.app import Running, running
 from lookalike_server.config import Config
 from lookalike_server.errors import ServerError
 from lookalike_server.lite import LiteFailed
-from lookalike_server.serving import PortTaken
 from lookalike_server.signals import stop_signals
 from lookalike_server.version import VERSION
+
+if TYPE_CHECKING:
+    from lookalike_server.app import Running
 
 USAGE = """usage: lookalike-server COMMAND ...
 
@@ -113,7 +114,7 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     """Run a command to its end; what it cannot do is said in one line."""
     try:
         return asyncio.run(work)
-    except (ServerError, RouterError, PortTaken, LiteFailed) as error:
+    except (ServerError, RouterError, LiteFailed) as error:
         return told_wrong(str(error))
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -121,6 +122,9 @@ def run(work: Coroutine[Any, Any, int]) -> int:
 
 async def serving(config: Config) -> int:
     """Serve until a signal comes, then drain."""
+    # Imported here: what talks to Milvus takes a second to import, and help should not.
+    from lookalike_server.app import running
+
     stop = stop_signals()
     async with running(config) as service:
         print(ready_line(config, service), flush=True)
@@ -129,7 +133,7 @@ async def serving(config: Config) -> int:
     return 0
 
 
-def ready_line(config: Config, service: Running) -> str:
+def ready_line(config: Config, service: "Running") -> str:
     """Say in one line that the service answers, where, and with what."""
     models = f"detector {service.vision.detector_id}, embedder {service.vision.embedder_id}"
     shards = "1 shard" if service.shards == 1 else f"{service.shards} shards"

@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection
 from lookalike_router.router import Router
 from lookalike_server.catalog import Catalog
 from lookalike_server.edge import Edge
+from lookalike_server.errors import ServerError
 from lookalike_server.pipeline import Pipeline
 from lookalike_server.service import SERVICES, add_services
 from lookalike_server.vision import Vision
@@ -33,7 +34,7 @@ OPTIONS = (
 )
 
 
-class PortTaken(Exception):
+class PortTaken(ServerError):
     """The server cannot listen where it was told to."""
 
 
