@@ -25,6 +25,8 @@ JPEG_SCANS_MAX = 64
 HELD_SIDE_PX = 960
 # How much larger than its target a picture may stay in the cheap first step of a resize; 2 is hard to tell from exact.
 REDUCING_GAP = 2.0
+# An input narrower than a quarter of the side has fewer places to look at than a YOLO's head wants to choose from.
+NARROWEST = 4
 # The padding that ultralytics trains YOLO with.
 PADDING = 114
 
@@ -65,6 +67,8 @@ class Fit:
     """Keep the aspect and pad with grey; otherwise stretch."""
     scale: tuple[float, float, float]
     bias: tuple[float, float, float]
+    multiple: int = 0
+    """Pad a letterbox only up to multiples of so many pixels; 0: to the whole size."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Frame:
     top: int
     width: int
     height: int
+    input_width: int
+    input_height: int
 
 
 class Picture:
@@ -95,13 +101,13 @@ class Picture:
         return np.asarray(self._image)
 
     def tensor(self, fit: Fit, box: Box = WHOLE_BOX) -> tuple[npt.NDArray[np.float32], Frame]:
-        """Return what `box` shows as `fit` asks, (3, fit.height, fit.width), and where in it that lies."""
+        """Return what `box` shows as `fit` asks, (3, height, width), and where in it that lies."""
         part = self._part(box)
         frame = framed(part[2] - part[0], part[3] - part[1], fit)
         scaled = self._image.resize(
             (frame.width, frame.height), Image.Resampling.BILINEAR, box=part, reducing_gap=REDUCING_GAP
         )
-        planes = np.empty((3, fit.height, fit.width), np.float32)
+        planes = np.empty((3, frame.input_height, frame.input_width), np.float32)
         inside = planes[:, frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
         # Plane by plane: numpy walks Pillow's interleaved pixels at a third of the speed.
         for plane, target, band, scale, bias in zip(planes, inside, scaled.split(), fit.scale, fit.bias, strict=True):
@@ -122,10 +128,19 @@ class Picture:
 def framed(width: float, height: float, fit: Fit) -> Frame:
     """Return where a part of `width` by `height` lies in a network's input."""
     if not fit.letterbox:
-        return Frame(0, 0, fit.width, fit.height)
+        return Frame(0, 0, fit.width, fit.height, fit.width, fit.height)
     scale = min(fit.width / width, fit.height / height)
     wide, high = max(1, round(width * scale)), max(1, round(height * scale))
-    return Frame((fit.width - wide) // 2, (fit.height - high) // 2, wide, high)
+    input_width, input_height = padded(wide, fit.width, fit.multiple), padded(high, fit.height, fit.multiple)
+    return Frame((input_width - wide) // 2, (input_height - high) // 2, wide, high, input_width, input_height)
+
+
+def padded(side: int, whole: int, multiple: int) -> int:
+    """Return the side of the input that holds `side` pixels of picture."""
+    if not multiple:
+        return whole
+    least = max(side, whole // NARROWEST)
+    return min(whole, -(-least // multiple) * multiple)
 
 
 def decode(content: bytes, limits: Limits) -> Picture:

@@ -220,7 +220,7 @@ def test_no_metadata_stay() -> None:
 def test_a_tensor_has_the_channels_in_planes_scaled_and_shifted() -> None:
     picture = decode(encoded(plain((255, 51, 0)), "PNG"), LIMITS)
     tensor, frame = picture.tensor(Fit(8, 8, True, (1 / 255, 2 / 255, 1 / 255), (0.0, 0.5, -1.0)))
-    assert frame == Frame(0, 0, 8, 8)
+    assert frame == Frame(0, 0, 8, 8, 8, 8)
     assert tensor.dtype == np.float32
     assert tensor.flags.c_contiguous
     assert tensor[:, 3, 3] == pytest.approx([1.0, 0.9, -1.0])
@@ -229,17 +229,37 @@ def test_a_tensor_has_the_channels_in_planes_scaled_and_shifted() -> None:
 def test_a_letterbox_keeps_the_aspect_and_pads_with_grey() -> None:
     picture = decode(encoded(corners(80, 40), "PNG"), LIMITS)
     tensor, frame = picture.tensor(Fit(40, 40, True, UNIT, ZERO))
-    assert frame == Frame(0, 10, 40, 20)
+    assert frame == Frame(0, 10, 40, 20, 40, 40)
     assert (tensor[:, :10] == 114).all()
     assert (tensor[:, 30:] == 114).all()
     assert tuple(tensor[:, 15, 5]) == CORNERS["red"]
     assert tuple(tensor[:, 25, 35]) == CORNERS["yellow"]
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "frame"),
+    [
+        (640, 480, Frame(0, 0, 128, 96, 128, 96)),
+        (480, 640, Frame(0, 0, 96, 128, 96, 128)),
+        (640, 400, Frame(0, 8, 128, 80, 128, 96)),
+        (2000, 200, Frame(0, 9, 128, 13, 128, 32)),
+        (300, 300, Frame(0, 0, 128, 128, 128, 128)),
+    ],
+)
+def test_a_network_of_any_size_is_fed_little_padding(width: int, height: int, frame: Frame) -> None:
+    picture = Picture(plain((7, 7, 7), width, height), width, height)
+    tensor, found = picture.tensor(Fit(128, 128, True, UNIT, ZERO, multiple=32))
+    assert found == frame
+    assert tensor.shape == (3, frame.input_height, frame.input_width)
+    inside = tensor[:, frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
+    assert (inside == 7).all()
+    assert (tensor == 114).sum() == tensor.size - inside.size
+
+
 def test_a_stretched_picture_fills_the_input() -> None:
     picture = decode(encoded(corners(80, 40), "PNG"), LIMITS)
     tensor, frame = picture.tensor(Fit(40, 40, False, UNIT, ZERO))
-    assert frame == Frame(0, 0, 40, 40)
+    assert frame == Frame(0, 0, 40, 40, 40, 40)
     assert tuple(tensor[:, 5, 5]) == CORNERS["red"]
 
 

@@ -21,7 +21,7 @@ ONE_THREAD = Runtime(threads=1)
 
 
 def network(
-    nodes: Sequence[Any], tensors: dict[str, Any], batch: int | str, side: int, output_shape: list[Any]
+    nodes: Sequence[Any], tensors: dict[str, Any], batch: int | str, side: int | str, output_shape: list[Any]
 ) -> bytes:
     """Return an ONNX network from "images" (batch, 3, side, side) to "out"."""
     weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()]
@@ -43,7 +43,7 @@ def embedder_network(batch: int | str = "n", side: int = SIDE, dim: int = DIM) -
     return network(nodes, {"spread": spread}, batch, side, [batch, dim])
 
 
-def detector_network(rows: Sequence[Sequence[float]], batch: int | str = 1, side: int = SIDE) -> bytes:
+def detector_network(rows: Sequence[Sequence[float]], batch: int | str = 1, side: int | str = SIDE) -> bytes:
     """Return a network that answers `rows`, each score times the picture's mean brightness (1 for white)."""
     told = np.asarray(rows, np.float32).reshape(1, len(rows), -1)
     score = np.zeros((1, 1, told.shape[2]), np.float32)

@@ -22,6 +22,7 @@ PROVIDERS = {
 }
 # Of onnxruntime's severities: its errors come as exceptions too, its warnings are about its own optimisations.
 FATAL_ONLY = 4
+BATCH, HEIGHT, WIDTH = 0, 2, 3  # axes of the input
 # Runs at once that share the cores; more would only take them from each other.
 RUNS_MAX = 2
 
@@ -90,14 +91,19 @@ class Session:
         self._input, self._output = manifest.input, manifest.output
         self._crowd = runtime.crowd
         names = runtime.names()
+        self.on_cpu = names[0] == PROVIDERS["cpu"]
         try:
             self._session = loaded(content, names, runtime.threads_alone)
-            shares = names[0] == PROVIDERS["cpu"] and runtime.threads_shared < runtime.threads_alone
+            shares = self.on_cpu and runtime.threads_shared < runtime.threads_alone
             self._shared = loaded(content, names, runtime.threads_shared) if shares else self._session
         # onnxruntime's errors have no common base but this one.
         except Exception as error:
             raise BadModel(f"{manifest.id}: onnxruntime cannot load {manifest.file}: {error}") from error
-        self.batches = self._check_input(manifest)
+        free = self._check_input(manifest)
+        self.batches = BATCH in free
+        """Whether it takes several pictures at once."""
+        self.any_size = {HEIGHT, WIDTH} <= free
+        """Whether it takes pictures of other sizes than the manifest's."""
         if self._output not in {output.name for output in self._session.get_outputs()}:
             raise BadModel(f"{manifest.id}: {manifest.file} has no output {self._output!r}, which the manifest names")
 
@@ -118,21 +124,21 @@ class Session:
                 f"the network cannot run on a picture of the size that its manifest says: {error}"
             ) from error
 
-    def _check_input(self, manifest: Manifest) -> bool:
-        """Say whether the network takes several pictures at once, or raise BadModel if it takes other inputs."""
+    def _check_input(self, manifest: Manifest) -> set[int]:
+        """Return which axes of the input the network leaves free; raise BadModel if it takes something else."""
         inputs = {node.name: node for node in self._session.get_inputs()}
         if list(inputs) != [self._input.name]:
             found = ", ".join(inputs)
             raise BadModel(f"{manifest.id}: {manifest.file} takes {found}; the manifest says {self._input.name}")
         node = inputs[self._input.name]
         wanted = self._input.shape
-        # A size that the network leaves open is a name or None.
+        # A size that the network leaves free is a name or None.
         fits = len(node.shape) == 4 and all(
             size == want for size, want in zip(node.shape, wanted, strict=True) if isinstance(size, int)
         )
         if not fits or node.type != "tensor(float)":
             raise BadModel(f"{manifest.id}: {manifest.file} takes {node.type} {node.shape}; the manifest says {wanted}")
-        return not isinstance(node.shape[0], int)
+        return {axis for axis, size in enumerate(node.shape) if not isinstance(size, int)}
 
 
 def loaded(content: bytes, providers: list[str], threads: int) -> onnxruntime.InferenceSession:

@@ -77,6 +77,18 @@ def test_each_picture_of_a_batch_gets_its_own_answer(tmp_path: Path, batch: int 
     assert_box(answers[2][0].box, 0, 0, 0.5, 0.5)
 
 
+def test_a_network_of_any_size_gets_boxes_in_its_own_pixels(tmp_path: Path) -> None:
+    # A side of 128 px, so that 2:1 is 128 x 64 without padding.
+    content = detector_network([[0, 32, 64, 64, 0.9, 0]], side="any")
+    manifest = manifest_of(content, "detector", side=128)
+    detector = load_detector(write_archive(tmp_path / "any.zip", content, manifest), ONE_THREAD)
+    picture = white(256, 128)
+    assert detector.prepare(picture).tensor.shape == (3, 64, 128)
+    assert_box(seen(detector, picture)[0].box, 0, 0.5, 0.5, 1)
+    answers = detector.run([detector.prepare(white()), detector.prepare(picture)])
+    assert_box(answers[0][0].box, 0, 0.25, 0.5, 0.5)
+
+
 def test_a_raw_head_is_read_with_its_doubles_removed(tmp_path: Path) -> None:
     # Columns: two views of one box, another box of the second class.
     raw: list[list[float]] = [[8, 8, 24], [8, 8.5, 24], [16, 16, 8], [16, 17, 8], [0.2, 0.1, 0.1], [0.4, 0.9, 0.8]]
