@@ -36,9 +36,10 @@ RETRY_AFTER_S = 0.5
 class Edge:
     """Every call passes through it; one per server."""
 
-    def __init__(self, *, deadline_s: float) -> None:
-        """Take the time that a call has which names none."""
+    def __init__(self, *, deadline_s: float, request_bytes_max: int = REQUEST_BYTES_MAX) -> None:
+        """Take the time that a call has which names none, and how many bytes all requests may hold."""
         self._deadline_s = deadline_s
+        self._bytes_max = request_bytes_max
         self._calls = 0
         self._streams = 0
         self._bytes = 0
@@ -108,7 +109,7 @@ class Edge:
     @property
     def has_room(self) -> bool:
         """Whether another item of a stream may be read."""
-        return self._bytes < REQUEST_BYTES_MAX
+        return self._bytes < self._bytes_max
 
     async def drain(self, most_s: float) -> bool:
         """Take no more calls and wait for those that run; say whether all ended in time."""
@@ -126,7 +127,7 @@ class Edge:
         if self._calls >= CALLS_MAX:
             raise Overloaded(f"{self._calls} calls are running, which is the most; try again later", RETRY_AFTER_S)
         # A call that comes alone is let in whatever its size, which gRPC itself bounds.
-        if self._bytes and self._bytes + size > REQUEST_BYTES_MAX:
+        if self._bytes and self._bytes + size > self._bytes_max:
             raise Overloaded("too many large requests are running; try again later", RETRY_AFTER_S)
         self._calls += 1
         self._bytes += size

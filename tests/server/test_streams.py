@@ -79,8 +79,8 @@ async def test_the_next_item_is_read_only_when_there_is_room() -> None:
 
 
 async def test_large_items_of_all_streams_together_are_bounded_but_each_stream_goes_on() -> None:
-    edge, gate = Edge(deadline_s=1), asyncio.Event()
-    sources = [Source([str(n) for n in range(20)], size=60 * 2**20) for _ in range(2)]
+    edge, gate = Edge(deadline_s=1, request_bytes_max=4000), asyncio.Event()
+    sources = [Source([str(n) for n in range(20)], size=1000) for _ in range(2)]
 
     async def work(item: Item) -> str:
         await gate.wait()
