@@ -26,6 +26,9 @@ EMBEDDER_SIDE_PX = 224
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+# A detector of any size is fed no padding; smaller ones have fewer places to look at than the 300 they answer with.
+FREE_SIZE_PX_MIN = 256
+
 # onnxruntime and torch may differ by rounding, never by more.
 AGREEMENT_MIN = 0.999
 
@@ -66,7 +69,7 @@ def export_detector(weights: str, out: Path, size_px: int = 640, facts: Facts | 
             classes = _copy_onnx(Path(weights), path, facts.half_weights)
         else:
             classes = _trace_yolo(weights, path, size_px, facts.half_weights)
-        name, shape, output, rows = _detector_faces(path)
+        name, shape, output, rows = _detector_faces(path, size_px)
         head = "end2end" if rows[-1] == 6 else "yolo"  # even at 32 px a raw head has 21 columns
         if head == "yolo" and rows[1] != 4 + len(classes):
             raise ExportError(f"{weights} gives {rows}, not 1x300x6 or 1x{4 + len(classes)}xN: not a YOLO detector")
@@ -148,7 +151,8 @@ def _trace_yolo(weights: str, path: Path, size_px: int, half_weights: bool) -> t
     names = {int(number): str(name) for number, name in model.names.items()}
     net.pt_path = str(path.with_suffix(".pt"))  # where ultralytics derives the name of its file from
     try:
-        model.export(format="onnx", imgsz=size_px, nms=False, device="cpu", verbose=False)
+        free = size_px >= FREE_SIZE_PX_MIN
+        model.export(format="onnx", imgsz=size_px, dynamic=free, nms=False, device="cpu", verbose=False)
     except Exception as error:
         raise ExportError(f"ultralytics could not export {weights}: {error}") from error
     if half_weights:
@@ -186,14 +190,15 @@ def _twins(rows: npt.NDArray[np.float32], anchors: npt.NDArray[np.float32]) -> f
     return float((boxes & scores).any(1).mean())
 
 
-def _detector_faces(path: Path) -> tuple[str, list[int], str, list[int]]:
-    """Return name and shape of a detector's input and output."""
+def _detector_faces(path: Path, size_px: int) -> tuple[str, list[int], str, list[int]]:
+    """Return name and shape of a detector's input and output, `size_px` for sides that it leaves free."""
     session = _session(path)
     given, taken = session.get_inputs()[0], session.get_outputs()[0]
-    if len(given.shape) != 4 or not all(isinstance(side, int) for side in given.shape[1:]):
-        raise ExportError(f"the detector's input is {given.shape}; export it with a fixed size, dynamic=False")
-    side = {given.name: np.zeros((1, *given.shape[1:]), np.float32)}
-    return given.name, given.shape, taken.name, list(session.run([taken.name], side)[0].shape)
+    if len(given.shape) != 4:
+        raise ExportError(f"the detector's input is {given.shape}, not pictures")
+    shape = [1, 3, *(side if isinstance(side, int) else size_px for side in given.shape[2:])]
+    rows = session.run([taken.name], {given.name: np.zeros(shape, np.float32)})[0]
+    return given.name, shape, taken.name, list(rows.shape)
 
 
 def _resnet(name: str, weights: str | None, random: bool) -> tuple[Any, dict[str, Any]]:
