@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from renders import labels, palette, parts, patterns, shapes
 from renders.kit import Facts, Kit
@@ -30,7 +30,8 @@ def book(kit: Kit) -> Facts:
     labels.stamp(back, kit.rng, kit.brand, (kit.main.rgb, kit.accent.rgb), 1, 0.15, 0.08)
     spine = Image.new("RGB", (front.height, 120), kit.main.rgb)
     labels.stamp(spine, kit.rng, " ".join(title), (kit.main.rgb, kit.accent.rgb), 1, 0.5, 0.5)
-    spine = spine.rotate(-90, expand=True)
+    # The spine is seen from outside, where the sheet's u runs from right to left.
+    spine = ImageOps.mirror(spine.rotate(-90, expand=True))
     gloss = kit.one("card", "gloss", "canvas")
     thick = 0.03
     for y, face, sign in ((-t / 2, front, -1), (t / 2, back, 1)):

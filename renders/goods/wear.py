@@ -41,7 +41,7 @@ def shoe(kit: Kit) -> Facts:
     rings.append(rings[-1] * (1, 1, 1) - (0, 0, ankle * 0.5))
     across = np.concatenate([np.linspace(0, 0.97, 20), [0.985, 1.0]])
     parts.loft(np.asarray(rings), coat(leather, picture), across=across)
-    toe = np.asarray(rings[:7]) + np.array([0.004, 0, 0])[:, 17:48]
+    toe = np.asarray(rings[:7])[:, 17:48] + np.array([0.004, 0, 0])
     if style != "boot" and kit.chance(0.6):
         cap = np.asarray([ring * (1.015, 1.03, 1.0) for ring in toe])[:, :]
         parts.loft(cap[:, 4:27], rubber if style == "high-top" else coat(leather, kit.accent.rgb), sheet=True)
