@@ -38,8 +38,9 @@ class MemoryShard:
         rows = [row for row in self._rows.values() if _meets(row, where)]
         if not rows:
             return [[] for _ in queries]
-        scores = queries @ np.stack([row.vector for row in rows]).T  # (n, rows)
-        return [self._best(rows, each, limit) for each in scores]
+        vectors = np.stack([row.vector for row in rows])  # (rows, 256)
+        # Not a matrix product: it rounds by its shape, and equal vectors would score differently on two shards.
+        return [self._best(rows, (vectors * query).sum(axis=1), limit) for query in queries]
 
     def _best(self, rows: Sequence[Row], scores: npt.NDArray[np.float32], limit: int) -> list[Candidate]:
         order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i].product_id, rows[i].image_id))

@@ -30,6 +30,7 @@ from lookalike_router.shard import ROWS_MAX, Candidate, Head, Probe, Row, Stored
 from lookalike_router.slots import SlotRange
 
 COLLECTION_PREFIX = "lookalike_"
+DEFAULT_PORT = 19530
 COLLECTION_NOT_FOUND = 100
 LITE = "milvus_lite"
 HNSW = {"M": 16, "efConstruction": 200}
@@ -68,13 +69,16 @@ class MilvusShard:
         self, name: str, uri: str, *, weight: float = 1.0, token: str = "", index: Index | None = None
     ) -> None:
         """Take where the server is; `index` None is HNSW, and FLAT on Milvus Lite, which shops outgrow first."""
+        parts = urlsplit(uri)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"the address of shard {name} is not http://HOST:PORT or https://HOST:PORT")
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         self.name = name
         self.weight = weight
-        self._token = token
         self._index = index
-        parts = urlsplit(uri)
-        self._address = f"{parts.hostname}:{parts.port or 19530}"
+        self._token = token or (f"{parts.username}:{parts.password or ''}" if parts.username else "")
         self._secure = parts.scheme == "https"
+        self._address = f"{host}:{parts.port or DEFAULT_PORT}"
         self.uri = f"{parts.scheme}://{self._address}"
         self._collection = ""
         self._channel: grpc.aio.Channel | None = None
@@ -223,18 +227,19 @@ class MilvusShard:
         place = {"collection_name": name, "partition_name": milvus_wire.KNOWN}
         if not (await self._call("HasPartition", milvus_pb2.HasPartitionRequest(**place), until)).value:
             await self._call("CreatePartition", milvus_pb2.CreatePartitionRequest(**place), until)
-        if await self._has_index(until):
+        if await self._metric(until):
             return
         kind = self._index or (Index.FLAT if version.startswith(LITE) else Index.HNSW)
         params = HNSW if kind is Index.HNSW else {}
         await self._call("CreateIndex", milvus_wire.index(name, kind.value, params), until)
 
-    async def _has_index(self, until: float) -> bool:
+    async def _metric(self, until: float) -> str:
+        """Return the metric of the vectors' index, empty where there is none."""
         request = milvus_pb2.DescribeIndexRequest(collection_name=self._collection, field_name="vector")
         try:
-            return bool((await self._call("DescribeIndex", request, until)).index_descriptions)
+            return milvus_wire.metric(await self._call("DescribeIndex", request, until))
         except ShardFailed:  # servers of 2.3 call "none" an error
-            return False
+            return ""
 
     async def _check_schema(self, until: float) -> None:
         request = milvus_pb2.DescribeCollectionRequest(collection_name=self._collection)
@@ -243,6 +248,9 @@ class MilvusShard:
         if found != wanted:
             odd = sorted(set(found.items()) ^ set(wanted.items()))
             raise ShardRefused(self.name, f"{self._collection} has other fields than this version writes: {odd}")
+        metric = await self._metric(until)
+        if metric != "IP":
+            raise ShardRefused(self.name, f"the index of {self._collection} has metric {metric or 'none'}, not IP")
 
     async def _load(self, until: float) -> None:
         name = self._collection

@@ -90,6 +90,12 @@ def index(collection: str, kind: str, params: dict[str, int]) -> Any:
     )
 
 
+def metric(described: Any) -> str:
+    """Return the metric of the described index."""
+    pairs = (pair for index in described.index_descriptions for pair in index.params)
+    return next((pair.value for pair in pairs if pair.key == "metric_type"), "")
+
+
 def search(
     collection: str,
     queries: npt.NDArray[np.float32],

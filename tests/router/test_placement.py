@@ -12,7 +12,7 @@ from lookalike_router.slots import SLOTS, SlotRange
 WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1, max_size=3), st.floats(0.01, 100), min_size=1, max_size=12)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(WEIGHTS)
 def test_no_shard_is_above_its_share_by_more_than_one_slot(weights: dict[str, float]) -> None:
     owners = plan(weights).owners
@@ -22,14 +22,14 @@ def test_no_shard_is_above_its_share_by_more_than_one_slot(weights: dict[str, fl
         assert owners.count(shard) <= SLOTS * weight / total + 1
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(WEIGHTS)
 def test_the_map_is_its_ranges(weights: dict[str, float]) -> None:
     placement = plan(weights)
     assert owners_of({shard: placement.ranges(shard) for shard in weights}) == placement.owners
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(WEIGHTS)
 def test_the_order_of_the_names_does_not_matter(weights: dict[str, float]) -> None:
     assert plan(dict(reversed(weights.items()))).owners == plan(weights).owners

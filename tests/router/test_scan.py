@@ -9,7 +9,7 @@ from lookalike_router.slots import SLOTS, SlotRange
 
 # Few slots, so that products share them; the ends of the range among them.
 SLOT = st.sampled_from([0, 1, 7, 8_000, SLOTS - 1])
-PRODUCTS = st.dictionaries(st.tuples(SLOT, st.text("abc", min_size=1, max_size=3)), st.integers(1, 400), max_size=12)
+PRODUCTS = st.dictionaries(st.tuples(SLOT, st.text("abc", min_size=1, max_size=3)), st.integers(1, 300), max_size=8)
 
 
 def rows_of(products: dict[tuple[int, str], int]) -> list[Stored]:
@@ -34,7 +34,7 @@ async def read(rows: list[Stored], after: tuple[int, str] | None, limit: int, wi
     return await page(after, limit, count, fetch)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(PRODUCTS, st.integers(1, 5))
 async def test_pages_hold_every_product_once_and_in_order(products: dict[tuple[int, str], int], limit: int) -> None:
     rows = rows_of(products)

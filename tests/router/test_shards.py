@@ -195,7 +195,7 @@ async def test_filters_mean_what_the_router_says_they_mean(shard: Shard) -> None
     rows = [drawn_row(i, pick) for i in range(60)]
     await shard.upsert(rows, S)
 
-    for _ in range(300):
+    for _ in range(200):
         where = drawn_filter(pick)
         found = {one.product_id for one in await shard.scan(ALL, where, ROWS_MAX, S)}
         assert found == {one.product_id for one in rows if matches(where, one.product_id, one.attributes)}, where
