@@ -44,18 +44,17 @@ def loft(
     uvs: list[Pair] = []
     for i in range(m if loop else m - 1):
         below, above = i * n, (i + 1) % m * n
-        top = float(v[i + 1]) if i + 1 < m else 1.0
+        top = v[i + 1] if i + 1 < m else 1.0
         for j in range(n - 1 if sheet else n):
             k = (j + 1) % n
             faces.append([below + j, below + k, above + k, above + j])
             uvs += [(u[j], v[i]), (u[j + 1], v[i]), (u[j + 1], top), (u[j], top)]
     sides = len(faces)
-    for wanted, first, order in ((caps[0], 0, -1), (caps[1], (m - 1) * n, 1)):
+    for corners, wanted in zip((range(n - 1, -1, -1), range((m - 1) * n, m * n)), caps, strict=True):
         if wanted:
-            corners = list(range(first, first + n))[::order]
-            edge = rings.reshape(-1, 3)[corners]
+            edge = rings.reshape(-1, 3)[[*corners]]
             uvs += [tuple(p) for p in _planar(edge)]
-            faces.append(corners)
+            faces.append([*corners])
     if flat:
         seen = _planar(rings.reshape(-1, 3), ("xyz".index(flat[0]), "xyz".index(flat[1])))
         uvs = [tuple(seen[k]) for face in faces for k in face]

@@ -56,24 +56,8 @@ def _foot(kit: Kit, style: str, base_h: float, body: Material) -> None:
         parts.lathe(np.vstack([[[0, 0]], shapes.smooth(knots, 40)]), body)
     elif style == "ball":
         picture, _ = kit.pattern(POTTERY)
-        parts.lathe(
-            np.vstack(
-                [
-                    [[0, 0]],
-                    shapes.smooth(
-                        [
-                            (0.12, 0),
-                            (0.27, base_h * 0.35),
-                            (0.22, base_h * 0.68),
-                            (0.05, base_h * 0.85),
-                            (0.04, base_h),
-                        ],
-                        30,
-                    ),
-                ]
-            ),
-            coat("glaze", picture),
-        )
+        belly = [(0.12, 0), (0.27, base_h * 0.35), (0.22, base_h * 0.68), (0.05, base_h * 0.85), (0.04, base_h)]
+        parts.lathe(np.vstack([[[0, 0]], shapes.smooth(belly, 30)]), coat("glaze", picture))
     elif style == "tripod":
         for x, y in shapes.around(3, 0.28, 30):
             parts.tube(np.asarray([(x, y, 0), (x * 0.5, y * 0.5, base_h / 2), (0.01, 0, base_h)]), 0.026, body)
@@ -272,28 +256,14 @@ def _chair_back(kit: Kit, seat: shapes.Triple, wood: Material, cover: Material) 
     top, lean = seat_h + kit.between(0.36, 0.52), kit.between(0.03, 0.1)
     back_y = d * 0.44
     style = kit.one("slats", "ladder", "panel", "arch")
-    for x in (-1, 1):
-        parts.tube(
-            np.asarray(
-                [
-                    (x * w * 0.44, back_y, seat_h - 0.02),
-                    (x * w * 0.44, back_y + lean / 2, (seat_h + top) / 2),
-                    (x * w * 0.44, back_y + lean, top),
-                ]
-            ),
-            0.018,
-            wood,
-        )
+    heights = np.array([seat_h - 0.02, (seat_h + top) / 2, top])
+    depths = back_y + lean * np.array([0, 0.5, 1])
+    for x in (-w * 0.44, w * 0.44):
+        parts.tube(np.column_stack([np.full(3, x), depths, heights]), 0.018, wood)
     if style == "slats":
         for k in range(count := kit.rng.randint(3, 6)):
             at = (k - (count - 1) / 2) * w * 0.8 / count
-            parts.tube(
-                np.asarray(
-                    [(at, back_y, seat_h), (at, back_y + lean / 2, (seat_h + top) / 2), (at, back_y + lean, top)]
-                ),
-                0.011,
-                wood,
-            )
+            parts.tube(np.column_stack([np.full(3, at), depths, np.maximum(heights, seat_h)]), 0.011, wood)
     rails = {"slats": (0.98,), "ladder": (0.35, 0.65, 0.95), "panel": (0.98,), "arch": (0.5, 0.98)}[style]
     for t in rails:
         z = seat_h + (top - seat_h) * t

@@ -23,6 +23,14 @@ SPREADS: dict[str, palette.Rgb] = {
     "Pickles": (110, 130, 50), "Lemon Curd": (240, 206, 60), "Chocolate Spread": (70, 38, 24),
 }  # fmt: skip
 SCENTS = ("Lavender", "Citrus", "Sea Salt", "Rosemary", "Fig", "Almond", "Green Tea", "Peony", "Cedar", "Mint")
+# Width, depth and height.
+FLACONS: dict[str, shapes.Triple] = {
+    "block": (0.6, 0.34, 0.6),
+    "round": (0.66, 0.34, 0.66),
+    "oval": (0.6, 0.4, 0.5),
+    "tower": (0.36, 0.36, 0.85),
+    "drop": (0.56, 0.56, 0.66),
+}
 
 
 def carton(kit: Kit) -> Facts:
@@ -83,13 +91,8 @@ def can(kit: Kit) -> Facts:
     if style == "drink":
         low, high = 0.08, h - 0.12
         parts.lathe(shapes.fillet([(0, 0.02), (r * 0.72, 0), (r * 0.8, 0.02), (r, low)], 0.03), steel)
-        parts.lathe(
-            shapes.fillet(
-                [(r, high), (r * 0.8, h - 0.02), (r * 0.82, h), (r * 0.76, h), (r * 0.74, h - 0.03), (0, h - 0.03)],
-                0.02,
-            ),
-            steel,
-        )
+        lip = [(r, high), (r * 0.8, h - 0.02), (r * 0.82, h), (r * 0.76, h), (r * 0.74, h - 0.03), (0, h - 0.03)]
+        parts.lathe(shapes.fillet(lip, 0.02), steel)
         parts.place(parts.slab(shapes.oval(0.11, 0.18, 3), 0.015, 0.005, steel), (0, -0.05, h - 0.03))
     else:
         lid = coat("satin", kit.second.rgb) if style in {"tea", "paint"} and kit.chance(0.6) else steel
@@ -181,13 +184,7 @@ def soap(kit: Kit) -> Facts:
 def perfume(kit: Kit) -> Facts:
     """A small heavy glass bottle with a striking stopper."""
     form = kit.one("block", "round", "oval", "tower", "drop")
-    w, d, h = {
-        "block": (0.6, 0.34, 0.6),
-        "round": (0.66, 0.34, 0.66),
-        "oval": (0.6, 0.4, 0.5),
-        "tower": (0.36, 0.36, 0.85),
-        "drop": (0.56, 0.56, 0.66),
-    }[form]
+    w, d, h = FLACONS[form]
     glass = coat("glass", kit.main.rgb)
     if form == "round":
         parts.place(parts.slab(shapes.oval(w, w, 2.2), d, 0.08, glass), (0, d / 2, h / 2), (90, 0, 0))

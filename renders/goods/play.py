@@ -18,6 +18,14 @@ TITLES = (
     ("Northern", "Light"), ("On Foot", "to Nowhere"), ("Blue", "Hours"), ("Tidal", "Songs"),
 )  # fmt: skip
 AUTHORS = ("M. Aldane", "Ines Korva", "T. Ruisdal", "Ada Wrenn", "J. Okabe", "Lio Marsh", "Pia Tundell")
+# Length, height of the body, height of the cabin, where it starts and ends along the car.
+CARS: dict[str, tuple[float, float, float, float, float]] = {
+    "car": (1.0, 0.24, 0.2, -0.3, 0.26),
+    "van": (1.0, 0.3, 0.26, -0.48, 0.34),
+    "pickup": (1.1, 0.25, 0.22, -0.08, 0.3),
+    "bus": (1.2, 0.34, 0.26, -0.48, 0.48),
+    "racer": (1.1, 0.16, 0.14, -0.2, 0.1),
+}
 
 
 def book(kit: Kit) -> Facts:
@@ -140,14 +148,8 @@ def _neckwear(kit: Kit) -> None:
 def car(kit: Kit) -> Facts:
     """A toy car, van, bus or pick-up."""
     style = kit.one("car", "van", "pickup", "bus", "racer")
-    long, wide = {"car": 1.0, "van": 1.0, "pickup": 1.1, "bus": 1.2, "racer": 1.1}[style], 0.46
-    low, roof = {
-        "car": (0.24, 0.2),
-        "van": (0.3, 0.26),
-        "pickup": (0.25, 0.22),
-        "bus": (0.34, 0.26),
-        "racer": (0.16, 0.14),
-    }[style]
+    long, low, roof, start, end = CARS[style]
+    wide = 0.46
     wheel_r = kit.between(0.11, 0.15)
     picture, word = kit.pattern("plain gradient pinstripes dots checks stars plain bands petals", 768, 256)
     paint = coat(kit.one("gloss", "satin", "enamel"), picture)
@@ -161,13 +163,6 @@ def car(kit: Kit) -> Facts:
         roof_paint if kit.chance(0.3) else None,
         (0, 0, base),
     )
-    start, end = {
-        "car": (-0.3, 0.26),
-        "van": (-0.48, 0.34),
-        "pickup": (-0.08, 0.3),
-        "bus": (-0.48, 0.48),
-        "racer": (-0.2, 0.1),
-    }[style]
     glass = coat("glass", (60, 80, 96))
     lean = kit.between(0.04, 0.12) if style != "bus" else 0.01
     z = base + low - 0.02
