@@ -39,11 +39,12 @@ from lookalike_router.shard import DIM, ROWS_MAX, Row, Shard, Stored
 from lookalike_router.slots import SLOTS, SlotRange, slot_of, within
 from lookalike_router.storable import check
 from lookalike_router.store import SqlStore
-from lookalike_router.writer import Writer
+from lookalike_router.writer import Order, Writer
 
 JOIN_DEADLINE_S = 30.0
 # Products read in one call: 2,048 rows of 32 pictures each, a few MB.
 READ_PRODUCTS_MAX = 64
+TIDY_DEADLINE_S = 10.0
 
 Answer = TypeVar("Answer")
 
@@ -58,6 +59,7 @@ class Router:
         self._members = {member.shard.name: member for member in members}
         self._writers = {name: Writer(member, clock) for name, member in self._members.items()}
         self._ranges = {name: placement.ranges(name) for name in self._members}
+        self._tidying: set[asyncio.Task[int]] = set()
 
     @classmethod
     async def open(
@@ -126,11 +128,15 @@ class Router:
         found: dict[str, list[Row]] = {}
         for row in (row for rows in await _all(reads) for row in rows):
             found.setdefault(row.product_id, []).append(row)
-        return {product_id: _newest(rows) for product_id, rows in found.items()}
+        newest = {product_id: _newest(rows) for product_id, rows in found.items()}
+        for product_id in newest:
+            if len(newest[product_id]) < len(found[product_id]):
+                self._tidy(product_id)
+        return newest
 
     async def delete(self, product_id: str, deadline_s: float) -> int:
         """Delete a product; return how many pictures went with it, 0 if there was none. Raises ShardError."""
-        return await self._writers[self._owner(product_id)].put(product_id, None, time.monotonic() + deadline_s)
+        return await self._writers[self._owner(product_id)].put(product_id, Order.DELETE, time.monotonic() + deadline_s)
 
     async def scan(
         self, after: tuple[int, str] | None, limit: int, *, where: Filter | None = None, deadline_s: float
@@ -175,6 +181,8 @@ class Router:
 
     async def close(self) -> None:
         """Finish what is being written, then let go of the shards."""
+        if self._tidying:
+            await asyncio.wait(self._tidying)
         await asyncio.gather(*(writer.close() for writer in self._writers.values()))
         await asyncio.gather(*(member.close() for member in self._members.values()))
 
@@ -190,6 +198,18 @@ class Router:
             runs = within(self._ranges[name], window)
             if runs:
                 yield name, member.shard, runs
+
+    def _tidy(self, product_id: str) -> None:
+        """Delete what a crash left of older versions, by and by; who reads the product next tries again."""
+        until = time.monotonic() + TIDY_DEADLINE_S
+        task = asyncio.ensure_future(self._writers[self._owner(product_id)].put(product_id, Order.TIDY, until))
+        self._tidying.add(task)
+        task.add_done_callback(self._tidied)
+
+    def _tidied(self, task: asyncio.Task[int]) -> None:
+        self._tidying.discard(task)
+        if not task.cancelled() and not isinstance(task.exception(), ShardError):
+            task.result()
 
     async def _upsert(self, product: ProductWrite, until: float) -> RouterError | None:
         try:

@@ -5,6 +5,7 @@ version, then those no longer named go. Until then readers drop them by their ve
 """
 
 import asyncio
+import enum
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,19 +23,28 @@ QUEUE_MAX = 1_024
 BATCH_ROWS_MAX = 256
 
 
+class Order(enum.Enum):
+    """What else than storing it can be done to a product."""
+
+    DELETE = "delete"
+    """Delete all its pictures."""
+    TIDY = "tidy"
+    """Delete the pictures of older versions, which a crash left."""
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One product to write, or to delete where `write` is None; `done` gets how many pictures went."""
+    """One product to write; `done` gets how many pictures went."""
 
     product_id: str
-    write: ProductWrite | None
+    write: ProductWrite | Order
     until: float
     done: asyncio.Future[int]
 
     @property
     def rows(self) -> int:
-        """Return how many rows it writes."""
-        return len(self.write.pictures) if self.write is not None else 0
+        """Return how many rows it writes, and 1 where it writes none: a batch has a limit to its jobs, too."""
+        return len(self.write.pictures) if isinstance(self.write, ProductWrite) else 1
 
 
 class Writer:
@@ -48,8 +58,8 @@ class Writer:
         self._held: Job | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def put(self, product_id: str, write: ProductWrite | None, until: float) -> int:
-        """Store a product whole, or delete it; return how many pictures went, once reads see it. Raises ShardError."""
+    async def put(self, product_id: str, write: ProductWrite | Order, until: float) -> int:
+        """Write a product; return how many of its pictures went, once reads see it. Raises ShardError."""
         if isinstance(self._member.state, Away):
             raise self._member.state.error
         if self._task is None:
@@ -119,9 +129,8 @@ class Writer:
         """Write one batch; return for each product how many pictures went."""
         shard = self._member.shard
         heads = await shard.heads([job.product_id for job in jobs], until - time.monotonic())
-        rows = [row for job in jobs if job.write is not None for row in self._rows(job.write, heads)]
-        named = {(row.product_id, row.image_id) for row in rows}
-        gone = [head for head in heads if (head.product_id, head.image_id) not in named]
+        rows = [row for job in jobs if isinstance(job.write, ProductWrite) for row in self._rows(job.write, heads)]
+        gone = _gone(jobs, heads)
         try:
             if rows:
                 await shard.upsert(rows, until - time.monotonic())
@@ -149,6 +158,26 @@ class Writer:
             )
             for picture in write.pictures
         ]
+
+
+def _gone(jobs: Sequence[Job], heads: Sequence[Head]) -> list[Head]:
+    """Return the pictures that the jobs leave no place for."""
+    of: dict[str, list[Head]] = {job.product_id: [] for job in jobs}
+    for head in heads:
+        of[head.product_id].append(head)
+    gone: list[Head] = []
+    for job in jobs:
+        found = of[job.product_id]
+        match job.write:
+            case Order.DELETE:
+                gone += found
+            case Order.TIDY:
+                newest = max((head.version for head in found), default=0)
+                gone += [head for head in found if head.version < newest]
+            case ProductWrite(pictures=pictures):
+                named = {picture.image_id for picture in pictures}
+                gone += [head for head in found if head.image_id not in named]
+    return gone
 
 
 def _fail(job: Job, error: BaseException) -> None:

@@ -153,10 +153,17 @@ async def test_leftovers_of_an_older_version_are_not_shown(router: Router, shard
     shard = next(shard for shard in shards if shard.name == _owner(router, "p"))
     old, new = vectors(2)
     await shard.upsert([row("p", "old", old, version=1), row("p", "new", new, version=2)], S)
-    assert [one.image_id for one in (await router.get(["p"], S))["p"]] == ["new"]
     [[shown]] = (await router.scan(None, 10, deadline_s=S)).products
     assert shown.image_id == "new"
     assert (await router.search(old[None], 1, deadline_s=S)).answers[0][0].image_id == "new"
+
+
+async def test_who_reads_leftovers_has_them_deleted(router: Router, shards: list[ScriptedShard]) -> None:
+    shard = next(shard for shard in shards if shard.name == _owner(router, "p"))
+    await shard.upsert([row("p", "old", version=1), row("p", "new", version=2)], S)
+    assert [one.image_id for one in (await router.get(["p"], S))["p"]] == ["new"]
+    await router.close()
+    assert [one.image_id for one in await shard.read(["p"], S)] == ["new"]
 
 
 async def test_a_scan_shows_every_product_once_in_pages(router: Router) -> None:

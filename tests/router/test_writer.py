@@ -6,7 +6,7 @@ import pytest
 from lookalike_router.clock import HybridClock
 from lookalike_router.errors import ShardFailed, ShardTimedOut, ShardUnreachable
 from lookalike_router.member import InUse, Member
-from lookalike_router.writer import BATCH_ROWS_MAX, Writer
+from lookalike_router.writer import BATCH_ROWS_MAX, Order, Writer
 from tests.parts.shop import product, products, row, vectors
 from tests.router.conftest import SHOP
 from tests.router.scripted import ScriptedShard, until
@@ -28,7 +28,7 @@ class Desk:
         return await self.writer.put(product_id, write, time.monotonic() + deadline_s)
 
     async def remove(self, product_id: str) -> int:
-        return await self.writer.put(product_id, None, time.monotonic() + S)
+        return await self.writer.put(product_id, Order.DELETE, time.monotonic() + S)
 
 
 @pytest.fixture
@@ -64,6 +64,14 @@ async def test_pictures_no_longer_named_are_gone(desk: Desk) -> None:
     assert [one.image_id for one in await desk.shard.read(["p"], S)] == ["picture 0"]
     assert await desk.remove("p") == 1
     assert await desk.remove("p") == 0
+    await desk.writer.close()
+
+
+async def test_tidying_deletes_older_versions_alone(desk: Desk) -> None:
+    await desk.shard.upsert([row("p", "old", version=1), row("p", "new", version=2), row("q", "old", version=1)], S)
+    assert await desk.writer.put("p", Order.TIDY, time.monotonic() + S) == 1
+    assert [one.image_id for one in await desk.shard.read(["p"], S)] == ["new"]
+    assert await desk.writer.put("q", Order.TIDY, time.monotonic() + S) == 0
     await desk.writer.close()
 
 
