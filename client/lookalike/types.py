@@ -274,7 +274,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """Which shard owns which slots, and the models in use as "name@version"."""
+    """Which shard owns which slots, and the models in use as "name@version+digest"."""
 
     epoch: int
     slots: int

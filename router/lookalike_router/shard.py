@@ -26,7 +26,7 @@ class Stored:
     version: int
     """Hybrid logical clock of the write; the newest wins."""
     model: str
-    """"name@version" of the embedder that made the vector."""
+    """"name@version+digest" of the embedder that made the vector."""
     attributes: Mapping[str, Json]
     """The product's: the keys of filter.COLUMNS, "url", "tags", and the shop's own under "attributes"."""
     picture: Mapping[str, Json]

@@ -156,12 +156,12 @@ class Pipeline:
 
     @property
     def detector_id(self) -> str:
-        """The detector as "name@version"."""
+        """The detector as "name@version+digest"."""
         return self._vision.detector_id
 
     @property
     def embedder_id(self) -> str:
-        """The embedder as "name@version"."""
+        """The embedder as "name@version+digest"."""
         return self._vision.embedder_id
 
     async def _asked(self, search: Search, deadline: Deadline) -> Asked:

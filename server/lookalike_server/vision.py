@@ -123,12 +123,12 @@ class Vision:
 
     @property
     def detector_id(self) -> str:
-        """The detector as "name@version"."""
+        """The detector as "name@version+digest"."""
         return self._detector.id
 
     @property
     def embedder_id(self) -> str:
-        """The embedder as "name@version"; vectors of two of them never meet."""
+        """The embedder as "name@version+digest"; vectors of two of them never meet."""
         return self._embedder.id
 
     async def see(self, photo: Photo, deadline: Deadline, *, detect: bool, keep: bool = True) -> Seen:

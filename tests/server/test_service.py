@@ -145,7 +145,8 @@ async def test_a_vector_finds_what_its_picture_finds(shop: Shop) -> None:
     embedded = await shop.search.Embed(search_pb2.EmbedRequest(image=halves(RED, BLUE)), timeout=CALL_S)
     found = await search(shop, vector=embedded.vector)
     assert (embedded.embedded.source, len(embedded.vector.values)) == (R.SOURCE_DETECTION, 256)
-    assert embedded.vector.model == found.model == "tiny-embedder@1"
+    assert embedded.vector.model == found.model
+    assert found.model.startswith("tiny-embedder@1+")
     assert ids(found)[0] == "red"
 
 
@@ -160,7 +161,8 @@ async def test_a_filter_and_a_least_score_narrow_the_answer(shop: Shop) -> None:
 
 async def test_detect_says_where_and_how_large(shop: Shop) -> None:
     seen = await shop.search.Detect(search_pb2.DetectRequest(image=halves(RED, BLUE)), timeout=CALL_S)
-    assert (seen.width_px, seen.height_px, seen.model) == (64, 64, "tiny-detector@1")
+    assert (seen.width_px, seen.height_px) == (64, 64)
+    assert seen.model.startswith("tiny-detector@1+")
     assert [one.label for one in seen.detections] == ["product", "product"]
     assert seen.image_token
 
@@ -253,7 +255,8 @@ async def test_the_map_and_the_shards_are_shown(shop: Shop) -> None:
     topology = await shop.admin.GetTopology(admin_pb2.GetTopologyRequest(), timeout=CALL_S)
     shards = (await shop.admin.ListShards(admin_pb2.ListShardsRequest(), timeout=CALL_S)).shards
     assert (topology.epoch, topology.slots, topology.dim) == (1, 16_384, 256)
-    assert (topology.embedder, topology.detector) == ("tiny-embedder@1", "tiny-detector@1")
+    assert topology.embedder.startswith("tiny-embedder@1+")
+    assert topology.detector.startswith("tiny-detector@1+")
     assert sum(one.slots for one in topology.shards) == 16_384
     assert [one.shard.name for one in shards] == ["a", "b", "c"]
     assert {one.state for one in shards} == {admin_pb2.ShardStatus.STATE_HEALTHY}

@@ -131,7 +131,8 @@ async def test_stages_are_timed(tmp_path: Path) -> None:
 
 
 async def test_models_are_named_with_their_versions(vision: Vision) -> None:
-    assert (vision.detector_id, vision.embedder_id) == ("tiny-detector@1", "tiny-embedder@1")
+    assert vision.detector_id.startswith("tiny-detector@1+")
+    assert vision.embedder_id.startswith("tiny-embedder@1+")
 
 
 def test_photos_and_tokens_stay_out_of_logs() -> None:

@@ -49,9 +49,9 @@ class GetTopologyResponse(google.protobuf.message.Message):
     slots: builtins.int
     """Slots over which products are spread; fixed for the life of a shop."""
     embedder: builtins.str
-    """The embedding model, as "name@version"; every stored vector was made by it."""
+    """The embedding model, as "name@version+digest"; every stored vector was made by it."""
     detector: builtins.str
-    """The detector, as "name@version"."""
+    """The detector, as "name@version+digest"."""
     dim: builtins.int
     """Numbers per vector."""
     server_version: builtins.str

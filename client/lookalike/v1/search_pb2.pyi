@@ -158,7 +158,7 @@ class SearchResponse(google.protobuf.message.Message):
     picture again on NOT_FOUND. Empty when the query was a product or a vector.
     """
     model: builtins.str
-    """The embedding model, as "name@version"."""
+    """The embedding model, as "name@version+digest"."""
     @property
     def detections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Detection]:
         """The products seen in the picture, best first, so that a shopper can tap another one.
@@ -555,7 +555,7 @@ class DetectResponse(google.protobuf.message.Message):
     image_token: builtins.str
     """Stands for the picture in later requests, for some minutes."""
     model: builtins.str
-    """The detector, as "name@version"."""
+    """The detector, as "name@version+digest"."""
     @property
     def detections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Detection]:
         """Best first."""

@@ -17,7 +17,8 @@ SCHEMA = 1
 DIM = 256
 # A side of 2,048 px is 50 MB of input for one picture: larger is a mistake.
 SIDE_PX_MAX = 2048
-# Rows carry it as "name@version" beside each vector.
+# Rows carry the model's id beside each vector, and this much of the network's SHA-256 in it.
+DIGEST_HEX = 8
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 # Whether the aspect is kept, with grey around, or the picture is stretched.
 FITS = {"letterbox": True, "stretch": False}
@@ -85,8 +86,8 @@ class Manifest:
 
     @property
     def id(self) -> str:
-        """The model as "name@version"."""
-        return f"{self.name}@{self.version}"
+        """The model as "name@version+digest", so that two networks under one version are not taken for one."""
+        return f"{self.name}@{self.version}+{self.sha256[:DIGEST_HEX]}"
 
     @property
     def kind(self) -> Kind:

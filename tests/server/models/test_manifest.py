@@ -16,7 +16,12 @@ def test_an_embedder_and_a_detector_are_told_apart() -> None:
     embedder, detector = parse(text("embedder")), parse(text("detector"))
     assert (embedder.kind, embedder.face) == (Kind.EMBEDDER, EmbedderFace(256))
     assert (detector.kind, detector.face) == (Kind.DETECTOR, DetectorFace(Head.END2END, ("product",)))
-    assert embedder.id == "tiny-embedder@1"
+
+
+def test_a_model_is_named_by_what_it_is_not_only_by_its_version() -> None:
+    one, other = (parse(json.dumps(manifest_of(network, "embedder"))) for network in (b"network", b"trained again"))
+    assert one.id.startswith("tiny-embedder@1+")
+    assert one.id != other.id
 
 
 def test_colours_become_one_multiplication_and_one_addition() -> None:
