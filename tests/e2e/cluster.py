@@ -1,5 +1,6 @@
 """Runs a shop as an operator does: three Milvus Lite processes and `lookalike-server serve`; and breaks it."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from tests.server.tiny import detector_network, embedder_network, manifest_of, w
 
 NAMES = ("a", "b", "c")
 LEFT_HALF = (0, 0, 16, 32, 3.0, 0)
+PR_SET_PDEATHSIG = 1
 READY_S = 60.0
 STOP_S = 30.0
 ONCE = RetryPolicy(attempts_max=1)
@@ -41,8 +43,13 @@ class Server:
     def start(self, *flags: str) -> None:
         """Start the process and wait for its line; it keeps the port that it got first."""
         self._log = (self.home / "server.log").open("a")
+        libc = ctypes.CDLL(None)
         self.process = subprocess.Popen(
-            self.command("--port", str(self.port), *flags), stdout=subprocess.PIPE, stderr=self._log, text=True
+            self.command("--port", str(self.port), *flags),
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing behind
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
