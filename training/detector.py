@@ -92,7 +92,8 @@ class Loader:
         """Return the next batch."""
         if time.monotonic() - self._scanned_s > RESCAN_S:
             self._rescan()
-        return as_batch([sample(self.stock, self.side_px, self._rng) for _ in range(BATCH)])
+        side_px = self.side_px  # the trainer may change it at any moment; a batch has one size
+        return as_batch([sample(self.stock, side_px, self._rng) for _ in range(BATCH)])
 
 
 def validation_set(data: Path, renders: Path, side_px: int, count: int) -> list[tuple[Picture, Boxes]]:

@@ -4,6 +4,8 @@ Knows nothing of pictures or losses.
 """
 
 import math
+import os
+import traceback
 from collections.abc import Callable
 from queue import Queue
 from threading import Thread
@@ -52,8 +54,12 @@ def prefetched(make: Callable[[], Batch]) -> "Queue[Batch]":
     queue: Queue[Batch] = Queue(maxsize=AHEAD)
 
     def work() -> None:
-        while True:
-            queue.put(make())
+        try:
+            while True:
+                queue.put(make())
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)  # a trainer that waits for batches that never come would look alive
 
     Thread(target=work, daemon=True).start()
     return queue
