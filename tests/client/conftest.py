@@ -1,14 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from tests.client.both import Shop, opened
 from tests.client.scripted import ScriptedShop
-
-# How long an example takes says how busy the machine is, and nothing about the code.
-settings.register_profile("client", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("client")
 
 
 @pytest.fixture
