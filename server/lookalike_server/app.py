@@ -13,6 +13,7 @@ from lookalike_server.errors import BadModel
 from lookalike_server.image import Limits
 from lookalike_server.models.load import load_detector, load_embedder
 from lookalike_server.models.session import Runtime
+from lookalike_server.pipeline import TAPPED_MAX, TAPPED_SCORE_MIN
 from lookalike_server.serving import Serving
 from lookalike_server.vision import Vision, VisionLimits
 
@@ -53,7 +54,7 @@ async def running(config: Config, shards: Sequence[Shard] | None = None) -> Asyn
 def opened_vision(config: Config) -> Vision:
     """Load the models; raise BadModel if one cannot be used."""
     runtime = Runtime(config.providers, config.threads)
-    detector = load_detector(config.detector, runtime)
+    detector = load_detector(config.detector, runtime, score_min=TAPPED_SCORE_MIN, detections_max=TAPPED_MAX)
     embedder = load_embedder(config.embedder, runtime)
     if embedder.dim != DIM:
         raise BadModel(f"{embedder.id} makes vectors of {embedder.dim} numbers; the shop keeps {DIM}")

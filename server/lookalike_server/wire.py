@@ -59,7 +59,7 @@ def search_response(answer: Answer) -> search_pb2.SearchResponse:
 def detect_response(detected: Detected) -> search_pb2.DetectResponse:
     """Write what was detected."""
     return search_pb2.DetectResponse(
-        detections=[detection(one) for one in detected.seen.detections],
+        detections=[detection(one) for one in detected.detections],
         width_px=detected.seen.width_px,
         height_px=detected.seen.height_px,
         image_token=detected.seen.token,

@@ -16,6 +16,7 @@ from lookalike_server.pipeline import (
     demand_coverage,
     joined,
     shard_deadline_s,
+    shown,
 )
 from lookalike_server.query import PhotoQuery
 from lookalike_server.regions import WHOLE_BOX, Box, Detection, Point, Region, Whole
@@ -63,6 +64,14 @@ def test_a_region_chooses_what_is_tried(region: Region, expected: list[tuple[Box
 def test_where_nothing_is_seen_the_whole_photo_is_tried() -> None:
     assert tried(None, ()) == [(WHOLE_BOX, Source.NOTHING_DETECTED)]
     assert tried(Point(0.7, 0.5), SEEN[:1]) == [(WHOLE_BOX, Source.NOTHING_DETECTED)]
+
+
+def test_a_tap_may_mean_what_the_detector_is_not_sure_of() -> None:
+    unsure = Detection(Box(0.6, 0.4, 0.8, 0.6), 0.15, "product")
+    assert tried(Point(0.7, 0.5), (unsure,)) == [(unsure.box, Source.POINT)]
+    assert tried(Point(0.7, 0.5), (*SEEN, unsure)) == [(RIGHT, Source.POINT)]
+    assert tried(None, (unsure,)) == [(WHOLE_BOX, Source.NOTHING_DETECTED)]
+    assert shown((*SEEN, unsure)) == SEEN
 
 
 def test_no_more_than_the_surest_few_are_tried() -> None:

@@ -64,7 +64,9 @@ class SearchRequest(google.protobuf.message.Message):
 
     @property
     def point(self) -> global___Point:
-        """The detected product at this point, the smallest where several overlap; the whole picture where none is."""
+        """The detected product at this point, the smallest where several overlap, also one too unsure to be among
+        `detections`; the whole picture where none is.
+        """
 
     @property
     def whole_image(self) -> global___WholeImage:
