@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lookalike_server.models.export import Facts, export_detector, export_embedder
 
-SERVED_PX = 320
+# The size of the last part of the detector's training.
+SERVED_PX = 256
 SOURCES = (
     "From random initialisation: goods rendered by this project (renders/, none of them in the sample shop), "
     "GroceryStoreDataset (MIT, Marcus Klasson) and clothing-dataset (CC0, Alexey Grigorev); see training/CARD.md"

@@ -14,9 +14,9 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from lookalike_server.models.resnet import DIM, Embedder
 from torch.nn import functional
 
+from lookalike_server.models.resnet import DIM, Embedder
 from training.composites import Rng, Stock
 from training.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, scene_crop, studio_crop
 from training.learning import follow, optimizer_for, prefetched, set_rate
