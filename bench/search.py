@@ -38,12 +38,14 @@ from lookalike_router.store import SqlStore
 from lookalike_server.lite import LiteProcess, free_port
 from lookalike_server.models.load import load_embedder
 from lookalike_server.models.session import Runtime
+from lookalike_server.pipeline import CANDIDATES_MAX
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = ROOT / "server/lookalike_server/sample/photos"
 CALLERS = (1, 8)
 MANY = 64
 FILL_DEADLINE_S = 60.0
+CALL_DEADLINE_S = 60.0
 START_DEADLINE_S = 60.0
 # Embeddings lie in clusters; purely random vectors are a case of their own.
 CENTRES = 200
@@ -106,9 +108,9 @@ class Service:
         async def caller() -> None:
             for at in numbers:
                 begun = time.perf_counter()
-                result = await self._client.search(self._photos[at % len(self._photos)])
+                result = await self._client.search(self._photos[at % len(self._photos)], timeout_s=CALL_DEADLINE_S)
                 latencies_ms[at] = (time.perf_counter() - begun) * 1000
-                parts[at] = min(4, len(result.detections)) + 1
+                parts[at] = min(CANDIDATES_MAX, len(result.detections)) + 1
 
         begun = time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(callers)))
@@ -129,7 +131,7 @@ class Service:
         until = time.monotonic() + START_DEADLINE_S
         while True:
             try:
-                await self._client.search(self._photos[0])
+                await self._client.search(self._photos[0], timeout_s=CALL_DEADLINE_S)
                 return
             except LookalikeError:
                 if time.monotonic() > until or not self._process.is_running():
