@@ -182,7 +182,9 @@ class Standalone:
         # Its parts speak to each other; on this machine alone.
         text = text.replace("  ip: # if not specify", "  ip: 127.0.0.1 # if not specify")
         # A killed server's parts are waited for until their leases end; 30 s of a test's time otherwise.
-        text = text.replace("    ttl: 30 # ttl value when session", "    ttl: 3 # ttl value when session")
+        text = text.replace("    ttl: 30 # ttl value when session", "    ttl: 10 # ttl value when session")
+        # On a busy machine a part that is late is not dead.
+        text = text.replace("  heartbeatAvailableInterval: 10000", "  heartbeatAvailableInterval: 60000")
         text = text.replace("  level: info # Only supports debug", "  level: error # Only supports debug")
         (self.home / "configs" / "milvus.yaml").write_text(text)
         source = package()
