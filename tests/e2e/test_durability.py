@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from lookalike import Client, Done, LookalikeError
-from tests.e2e.cluster import Cluster, eventually, product
+from tests.e2e.cluster import Cluster, eventually, photo, product
 
 PRODUCTS = 240
 KILL_AFTER = 40
@@ -59,7 +59,7 @@ def test_nothing_acknowledged_is_lost_when_a_shard_is_killed_and_the_others_go_o
             cluster.revive("b")
         assert outcomes == PRODUCTS
         assert KILL_AFTER < len(stored) < PRODUCTS
-        eventually(lambda: client.search(product_id=stored[0]).coverage.complete, 30.0)
+        eventually(lambda: client.search(photo(0)).coverage.complete, 30.0)
         assert missing(client, stored) == set()
 
 
