@@ -24,6 +24,7 @@ from lookalike_router import expression, milvus_wire
 from lookalike_router.columns import key_of
 from lookalike_router.errors import ShardError, ShardFailed, ShardRefused, ShardTimedOut, ShardUnreachable
 from lookalike_router.filter import Filter
+from lookalike_router.flusher import Flusher
 from lookalike_router.known import check_groups, check_scores, known_queries, known_rows
 from lookalike_router.milvus_wire import EVENTUALLY, STRONG
 from lookalike_router.shard import ROWS_MAX, Candidate, Head, Probe, Row, Stored
@@ -40,6 +41,8 @@ EF_LEAST = 128
 EF_PER_ROW = 2
 EF_MOST = 32_768
 POLL_S = 0.02
+# Nobody waits for a flush; it writes some MB.
+FLUSH_DEADLINE_S = 30.0
 # A channel that is given up closes once the calls that it still carries have met their own deadlines.
 RETIRE_S = 10.0
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -86,6 +89,7 @@ class MilvusShard:
         self._retiring: set[asyncio.Task[None]] = set()
         # False while a write's outcome is unknown: rows that no acknowledgement spoke of may still appear.
         self._settled = False
+        self._flusher: Flusher | None = None
 
     async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
         """Make ready for use, or raise ShardRefused; see Shard.join."""
@@ -94,6 +98,8 @@ class MilvusShard:
         self._connect()
         self._settled = False
         version = (await self._call("GetVersion", milvus_pb2.GetVersionRequest(), until)).version
+        if version.startswith(LITE) and self._flusher is None:
+            self._flusher = Flusher(self._flush)
         shown = await self._call("ShowCollections", milvus_pb2.ShowCollectionsRequest(), until)
         self._check_identity(list(shown.collection_names), founding)
         if founding:
@@ -121,6 +127,8 @@ class MilvusShard:
         self._settled = False
         done = await self._call("Upsert", milvus_wire.upsert(self._collection, rows), until)
         await self._see(done.timestamp, until)
+        if self._flusher is not None:
+            self._flusher.wrote(len(rows))
 
     async def delete(self, pictures: Sequence[Head], deadline_s: float) -> None:
         """Delete pictures; return once no read sees them."""
@@ -155,6 +163,8 @@ class MilvusShard:
 
     async def close(self) -> None:
         """Let go of the connection."""
+        if self._flusher is not None:
+            await self._flusher.close()
         self._retire()
         await asyncio.gather(*self._retiring)
 
@@ -196,6 +206,10 @@ class MilvusShard:
         answer = await self._call("Query", milvus_wire.query(self._collection, said, fields, limit, since), until)
         self._settled = True
         return answer
+
+    async def _flush(self) -> None:
+        request = milvus_pb2.FlushRequest(collection_names=[self._collection])
+        await self._call("Flush", request, time.monotonic() + FLUSH_DEADLINE_S)
 
     async def _see(self, since: int, until: float) -> None:
         """Return once reads see the writes up to the server's timestamp `since`."""
