@@ -147,9 +147,9 @@ def scribble(canvas: Canvas, rng: Rng, marks_max: int) -> None:
 def background(stock: Stock, size: tuple[int, int], rng: Rng) -> Canvas:
     """Return a cluttered ground of (width, height) pixels."""
     dice = rng.random()
-    if dice < 0.12 or not (stock.scenes or stock.clutter):
+    if dice < 0.06 or not (stock.scenes or stock.clutter):
         canvas = plain(size, rng)
-    elif stock.scenes and (dice < 0.72 or not stock.clutter):
+    elif stock.scenes and (dice < 0.85 or not stock.clutter):
         canvas = part(pick(stock.scenes, rng), size, (0.4, 1.0), rng)
     else:
         # Parts small enough that no whole thing of theirs stands there unlabelled.

@@ -32,8 +32,8 @@ EMA_DECAY = 0.999
 CLOTHES_MAX = 1200
 ASPECTS = (1.0, 1.0, 4 / 3, 3 / 4, 3 / 4, 16 / 9, 9 / 16, 3 / 2)
 COUNTS = (0, 1, 2, 3, 4)
-COUNT_ODDS = (0.03, 0.35, 0.22, 0.2, 0.2)
-STUDIO_SHARE = 0.1
+COUNT_ODDS = (0.02, 0.48, 0.18, 0.16, 0.16)
+STUDIO_SHARE = 0.25
 # New renders are looked for this often.
 RESCAN_S = 600.0
 SAVE_S = 480.0
