@@ -31,7 +31,7 @@ from lookalike_router.errors import (
     ShardTimedOut,
 )
 from lookalike_router.filter import Filter
-from lookalike_router.member import GRACE_S, Away, InUse, Member
+from lookalike_router.member import GRACE_S, RECHECK_S, Away, InUse, Member
 from lookalike_router.merge import hits
 from lookalike_router.placement import Placement, plan
 from lookalike_router.search import Question, search
@@ -282,13 +282,27 @@ def _check_weights(weights: dict[str, float], count: int, placement: Placement |
 
 async def _join(members: Sequence[Member], founding: bool, deadline_s: float) -> None:
     """Join all at once; while founding all must, later those that cannot are looked for in the background."""
-    joins = (member.join(founding, deadline_s) for member in members)
+    joins = (_found(member, deadline_s) if founding else member.join(False, deadline_s) for member in members)
     outcomes = await asyncio.gather(*joins, return_exceptions=True)
     for member, outcome in zip(members, outcomes, strict=True):
         if isinstance(outcome, ShardError) and not founding:
             member.report(outcome)
         elif outcome is not None:
             raise outcome
+
+
+async def _found(member: Member, deadline_s: float) -> None:
+    """Join a shard of a new shop; its server may be starting still, and says it is ready before it is."""
+    until = time.monotonic() + deadline_s
+    while True:
+        try:
+            return await member.join(True, max(until - time.monotonic(), 0))
+        except ShardRefused:
+            raise
+        except ShardError:
+            if time.monotonic() + RECHECK_S > until:
+                raise
+            await asyncio.sleep(RECHECK_S)
 
 
 async def _all(asks: Iterable[Awaitable[Answer]]) -> list[Answer]:

@@ -17,7 +17,9 @@ import subprocess
 import tempfile
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
@@ -127,11 +129,11 @@ class Standalone:
             )
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:
-        """Return once the server says that it is healthy."""
+        """Return once the server says that it is healthy, and its coordinators answer as well: they are later."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
             assert self.running, f"the server ended; read {self.home}/server.log"
-            if self._healthy():
+            if self._healthy() and self._coordinated():
                 return
             time.sleep(0.05)
         raise AssertionError(f"no answer after {deadline_s:.0f} s; read {self.home}/server.log")
@@ -142,6 +144,11 @@ class Standalone:
                 return b"OK" in answer.read()
         except OSError:  # urllib's own errors too
             return False
+
+    def _coordinated(self) -> bool:
+        with connected(self.uri) as stub:
+            state = stub.GetLoadState(milvus_pb2.GetLoadStateRequest(collection_name="lookalike_ready"), timeout=5)
+        return "not ready" not in state.status.reason
 
     def stop(self) -> None:
         """Stop the process if it runs: politely, then for good."""
@@ -217,11 +224,19 @@ def resume(pid: int) -> None:
     os.killpg(pid, signal.SIGCONT)
 
 
+@contextlib.contextmanager
+def connected(uri: str) -> Iterator[Any]:
+    """Give a client of a server, for what tests do behind the router's back."""
+    with grpc.insecure_channel(uri.removeprefix("http://")) as channel:
+        yield milvus_pb2_grpc.MilvusServiceStub(channel)
+
+
 def empty(uri: str) -> None:
     """Drop every collection of ours on a server, so that another shop may be founded there."""
-    with grpc.insecure_channel(uri.removeprefix("http://")) as channel:
-        stub = milvus_pb2_grpc.MilvusServiceStub(channel)
+    with connected(uri) as stub:
         shown = stub.ShowCollections(milvus_pb2.ShowCollectionsRequest())
+        assert shown.status.code == 0, shown.status.reason
         for name in shown.collection_names:
             if name.startswith("lookalike_"):
-                stub.DropCollection(milvus_pb2.DropCollectionRequest(collection_name=name))
+                dropped = stub.DropCollection(milvus_pb2.DropCollectionRequest(collection_name=name))
+                assert dropped.code == 0, dropped.reason

@@ -45,6 +45,20 @@ def standalone_uri(standalone: milvus.Standalone) -> str:
     return standalone.uri
 
 
+@pytest.fixture
+def standalone_of_ones_own(standalone: milvus.Standalone, founded: set[str]) -> Iterator[milvus.Standalone]:
+    """The standalone, ready and empty; a test may kill and pause it."""
+    milvus.empty(standalone.uri)
+    founded.discard(standalone.uri)
+    yield standalone
+    if standalone.running:
+        milvus.resume(standalone.pid)
+    else:
+        standalone.start()
+    standalone.wait_ready()
+    milvus.empty(standalone.uri)
+
+
 @pytest.fixture(scope="session")
 def lite_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[LiteProcess]]:
     folder = tmp_path_factory.mktemp("lites")

@@ -21,10 +21,10 @@ from tests.parts.shop import product, products, vectors
 from tests.router.conftest import no_standalone
 
 PRODUCTS = 60
-SEARCH_S = 1.0
-WRITE_S = 10.0
+SEARCH_S = 2.0
+WRITE_S = 60.0
 # A search answers within its deadline; what is measured from outside also has the test's own machine in it.
-SLACK_S = 0.5
+SLACK_S = 2.0
 # The promise: whole again this soon after a shard answers again.
 BACK_S = 5.0
 READY_S = 60.0
@@ -250,11 +250,9 @@ async def test_a_router_starts_without_one_of_its_shards_and_takes_it_in_later(
 @pytest.mark.standalone
 @no_standalone
 async def test_a_standalone_among_the_shards_is_killed_and_paused_and_loses_nothing(
-    lites: list[LiteProcess], standalone: milvus.Standalone, founded: set[str], tmp_path: Path
+    lites: list[LiteProcess], standalone_of_ones_own: milvus.Standalone, tmp_path: Path
 ) -> None:
-    if standalone.uri in founded:  # the contract's rows must go, or their shop is taken for a stranger
-        milvus.empty(standalone.uri)
-        founded.discard(standalone.uri)
+    standalone = standalone_of_ones_own
     members: list[Shard] = [*shards_of(lites[:2]), MilvusShard("c", standalone.uri)]
     store = SqlStore(f"sqlite:///{tmp_path}/placement.db")
     router = await Router.open(store, members, deadline_s=READY_S)
@@ -277,4 +275,3 @@ async def test_a_standalone_among_the_shards_is_killed_and_paused_and_loses_noth
         f"product {i}" for i in range(PRODUCTS)
     }
     await router.close()
-    milvus.empty(standalone.uri)

@@ -10,7 +10,7 @@ from lookalike_router.milvus import Index, MilvusShard
 from lookalike_server.lite import LiteProcess, free_port
 from tests.parts.shop import row, vectors
 
-S = 10.0
+S = 60.0
 
 
 def collection(shard: MilvusShard) -> str:

@@ -60,10 +60,18 @@ async def test_the_first_start_plans_the_map_and_later_ones_keep_it(
 async def test_a_shop_is_not_founded_unless_every_shard_is_there(store: SqlStore, shards: list[ScriptedShard]) -> None:
     shards[1].error = ShardUnreachable("b", "is down")
     with pytest.raises(ShardUnreachable):
-        await Router.open(store, shards)
+        await Router.open(store, shards, deadline_s=0.1)
     assert store.placement() is None
     shards[1].error = None
     await (await Router.open(store, shards)).close()
+
+
+async def test_founding_waits_for_a_server_that_is_starting(store: SqlStore, shards: list[ScriptedShard]) -> None:
+    shards[1].error = ShardFailed("b", "is not ready")
+    opening = asyncio.ensure_future(Router.open(store, shards, deadline_s=S))
+    await until(lambda: shards[1].joins > 1)
+    shards[1].error = None
+    await (await opening).close()
 
 
 async def test_other_shards_than_the_maps_are_a_conflict(store: SqlStore, shards: list[ScriptedShard]) -> None:

@@ -17,7 +17,7 @@ from tests.parts.shop import row, vectors
 from tests.router.conftest import SHOP, no_standalone
 
 ALL = [SlotRange(0, SLOTS - 1)]
-S = 10.0
+S = 60.0
 HOSTILE = [
     '"',
     "\\",
