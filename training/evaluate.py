@@ -140,7 +140,8 @@ def measure_shop(shop: Path, detector: Model, embedder: Model, score_min: float,
     told: dict[str, list[float]] = defaultdict(list)
     for photo, products in truth_of(shop).items():
         picture = Image.open(shop / photo).convert("RGB")
-        truth = np.array([box for _, box in products], np.float32) * ([picture.width, picture.height] * 2)
+        size = np.array([picture.width, picture.height] * 2, np.float32)
+        truth = np.array([box for _, box in products], np.float32) * size
         boxes = detected(detector, picture, score_min)
         found = [gallery.search(v) for v in embedded(embedder, [*cut(picture, boxes), picture])]
         exact = [gallery.search(v)[0] for v in embedded(embedder, cut(picture, truth))]
