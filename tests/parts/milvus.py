@@ -132,7 +132,7 @@ class Standalone:
         """Return once the server says that it is healthy, and its coordinators answer as well: they are later."""
         until = time.monotonic() + deadline_s
         while time.monotonic() < until:
-            assert self.running, f"the server ended; read {self.home}/server.log"
+            assert self.running, f"the server ended: {(self.home / 'server.log').read_text()[-2000:]}"
             if self._healthy() and self._coordinated():
                 return
             time.sleep(0.05)
@@ -202,10 +202,15 @@ class Standalone:
 def start(homes: list[Path]) -> list[Standalone]:
     """Start one standalone per folder, all at once; return them ready."""
     servers = [Standalone(home) for home in homes]
-    for server in servers:
-        server.start()
-    for server in servers:
-        server.wait_ready()
+    try:
+        for server in servers:
+            server.start()
+        for server in servers:
+            server.wait_ready()
+    except BaseException:
+        for server in servers:
+            server.stop()
+        raise
     return servers
 
 
