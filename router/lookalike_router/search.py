@@ -100,13 +100,14 @@ async def _ask(
             asked.errors[name] = ShardTimedOut(name, "no time was left to ask again")
         else:
             queries = question.queries if len(todo[name]) == len(question.queries) else question.queries[todo[name]]
-            tasks[asyncio.ensure_future(member.shard.search(queries, rows, question.where, call_s))] = member
+            task = asyncio.ensure_future(member.shard.search(queries, rows, question.where, call_s))
+            task.add_done_callback(_forget)  # it may outlast its caller
+            tasks[task] = member
     if not tasks:
         return
     done, late = await asyncio.wait(tasks, timeout=left_s)
     for task in late:
         # Left to end under its own deadline: cancelling a call in flight leaks memory in gRPC (grpc#43360).
-        task.add_done_callback(_forget)
         _failed(tasks[task], ShardTimedOut(tasks[task].shard.name, f"did not answer in {left_s:.3f} s"), asked)
     for task in done:
         name = tasks[task].shard.name

@@ -116,10 +116,9 @@ class Writer:
             self._member.report(error)
             for job in jobs:
                 _fail(job, error)
-        except BaseException as error:
+        except Exception as error:  # a bug is for its callers to see; the writes after it must find a writer
             for job in jobs:
                 _fail(job, error)
-            raise
         else:
             for job in jobs:
                 if not job.done.done():

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router.errors import ShardError
 from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
 from lookalike_router.shard import Candidate, Head, Probe, Row
@@ -17,7 +16,7 @@ class ScriptedShard(MemoryShard):
 
     def __init__(self, name: str, weight: float = 1.0) -> None:
         super().__init__(name, weight=weight)
-        self.error: ShardError | None = None
+        self.error: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
         self.joins = 0

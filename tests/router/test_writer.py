@@ -110,6 +110,15 @@ async def test_a_failed_write_is_said_to_be_unknown_and_the_next_one_works(desk:
     await desk.member.close()
 
 
+async def test_a_bug_in_one_batch_ends_that_batch_alone(desk: Desk) -> None:
+    desk.shard.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        await desk.put("p")
+    desk.shard.error = None
+    await desk.put("p")
+    await desk.writer.close()
+
+
 async def test_a_write_that_is_not_confirmed_in_time_is_said_to_be_unknown(desk: Desk) -> None:
     desk.shard.gate.clear()
     with pytest.raises(ShardTimedOut, match="unknown"):
