@@ -83,8 +83,10 @@ def free_ports(count: int) -> list[int]:
 class Standalone:
     """One Milvus standalone over one folder; started again, it has the same ports and the same rows."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, lease_s: int = 30) -> None:
+        """Take the folder, and how long the parts of a killed server are waited for when it starts again."""
         self.home = home
+        self._lease_s = lease_s
         self._process: subprocess.Popen[bytes] | None = None
         names = sorted({name for name, _ in SLOT.findall(self._template()) if name.endswith("_port")})
         self._ports = dict(zip([*names, "etcd_peer", "metrics"], free_ports(len(names) + 2), strict=True))
@@ -188,8 +190,9 @@ class Standalone:
         text = text.replace("  use:\n    embed: true", f"  config:\n    path: {etcd}\n  use:\n    embed: true")
         # Its parts speak to each other; on this machine alone.
         text = text.replace("  ip: # if not specify", "  ip: 127.0.0.1 # if not specify")
-        # A killed server's parts are waited for until their leases end; 30 s of a test's time otherwise.
-        text = text.replace("    ttl: 30 # ttl value when session", "    ttl: 10 # ttl value when session")
+        text = text.replace(
+            "    ttl: 30 # ttl value when session", f"    ttl: {self._lease_s} # ttl value when session"
+        )
         # On a busy machine a part that is late is not dead.
         text = text.replace("  heartbeatAvailableInterval: 10000", "  heartbeatAvailableInterval: 60000")
         text = text.replace("  level: info # Only supports debug", "  level: error # Only supports debug")
