@@ -4,16 +4,33 @@ Knows names, versions and licences; how a model is exported is lookalike_server.
 """
 
 import argparse
+import tempfile
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from lookalike_server.models.export import Facts, export_detector, export_embedder
 
 # Of 224, 256, 288 and 320 px the best on the validation composites.
 SERVED_PX = 288
+# Added to the detector's log-odds, so that what scored 0.12 scores 0.25, from which servers believe a box: on the
+# validation composites 0.1 finds 94 % of the products, 0.15 finds 92 % and 0.25 finds 89 %.
+LOG_ODDS_SHIFT = 0.894
 SOURCES = (
     "From random initialisation: goods rendered by this project (renders/, none of them in the sample shop), "
     "GroceryStoreDataset (MIT, Marcus Klasson) and clothing-dataset (CC0, Alexey Grigorev); see training/CARD.md"
 )
+
+
+def shifted(checkpoint: Path, out: Path) -> Path:
+    """Write the detector with its scores raised by LOG_ODDS_SHIFT as `out`."""
+    state: dict[str, Any] = torch.load(checkpoint, weights_only=False)
+    with torch.no_grad():
+        for branch in state["model"].model[-1].one2one_cv3:
+            branch[-1].bias += LOG_ODDS_SHIFT
+    torch.save(state, out)
+    return out
 
 
 def main() -> None:
@@ -27,7 +44,9 @@ def main() -> None:
     shared = {"version": args.version, "licence": "Apache-2.0", "trained_on": SOURCES}
     if args.detector:
         facts = Facts(name="lookalike-detector", half_weights=True, **shared)
-        print(export_detector(str(args.detector), args.out / "detector.zip", SERVED_PX, facts))
+        with tempfile.TemporaryDirectory() as folder:
+            weights = shifted(args.detector, Path(folder) / "detector.pt")
+            print(export_detector(str(weights), args.out / "detector.zip", SERVED_PX, facts))
     if args.embedder:
         facts = Facts(name="lookalike-embedder", half_weights=True, **shared)
         print(export_embedder(str(args.embedder), args.out / "embedder.zip", facts=facts))
