@@ -27,7 +27,7 @@ LETTERBOX_GREY = (114, 114, 114)
 BOXES_MAX = 20
 CANDIDATES_MAX = 4
 # The server embeds the best box of a catalogue picture from this score on, else the whole picture.
-SURE_SCORE_MIN = 0.5
+SURE_SCORE_MIN = 0.9
 # A box is right from this overlap with the truth on.
 IOU_MIN = 0.5
 

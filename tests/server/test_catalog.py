@@ -143,8 +143,8 @@ async def test_nothing_is_stored_after_the_deadline(catalog: Catalog) -> None:
     ("detections", "box"),
     [
         ([], WHOLE_BOX),
-        ([Detection(LEFT, 0.49, "x")], WHOLE_BOX),
-        ([Detection(LEFT, 0.51, "x"), Detection(WHOLE_BOX, 0.5, "x")], LEFT),
+        ([Detection(LEFT, 0.89, "x")], WHOLE_BOX),
+        ([Detection(LEFT, 0.91, "x"), Detection(WHOLE_BOX, 0.5, "x")], LEFT),
         ([Detection(Box(0, 0, 0.2, 0.2), 0.99, "x")], WHOLE_BOX),
     ],
     ids=["nothing seen", "not sure", "sure", "a detail"],
