@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lookalike_router.filter import Json
 from lookalike_router.shard import Stored
 from lookalike_router.slots import SlotRange
+from lookalike_router.store import ReplicaPlace, Sync
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,37 @@ class Coverage:
     shards_asked: int
     shards_answered: int
     slots_fraction: float
-    missing: tuple[Missing, ...]
+    missing: tuple[Missing, ...] = ()
+    behind: tuple[str, ...] = ()
+    """Shards for which a replica answered that may lack acknowledged writes, as no other was left."""
+    stale: bool = False
+    """Whether the map may have changed meanwhile: the router could not renew its lease."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """How one shard came to its part of an answer."""
+
+    shard: str
+    replica: str
+    """Whose answer was used; empty where none came."""
+    ms: float
+    rows: int
+    """Rows that the shard returned, over all queries."""
+    not_owner: int
+    """... of which dropped: their slot belongs to another shard."""
+    older: int
+    """... of which dropped: a newer version of the product is there, or they are dead."""
+    same_product: int
+    """... of which merged into a better picture of the same product."""
+    hedge: str
+    """The replica that was asked as well because the first was slow; empty where none was."""
+    retry: str
+    """The replica that was asked because the first failed; empty where none was."""
+    rounds: int
+    """How often the shard was asked; more than once where drops left too few rows."""
+    message: str
+    """Why there is no answer; empty where there is one."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +90,19 @@ class Found:
 
     answers: list[list[ProductHit]]
     coverage: Coverage
+    explained: tuple[Explained, ...] = ()
+    """One for each shard asked, by name."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A write's own name: sent twice it takes effect once, and the second gets the first one's answer."""
+
+    request_id: str
+    digest: str
+    """Of the payload: another payload under the same id is a RequestConflict."""
+    answer: str
+    """What to answer those who send it again; Router.delete writes how many pictures went."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +124,7 @@ class ProductWrite:
     attributes: Mapping[str, Json]
     pictures: tuple[Picture, ...]
     """At least one, each with an image_id of its own."""
+    request: Request | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +136,21 @@ class Page:
 
 
 @dataclass(frozen=True)
+class ShardSpec:
+    """A shard as an operator names it; `uris` are its replicas, at least one, without credentials."""
+
+    name: str
+    uris: tuple[str, ...]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class ShardPlace:
-    """One shard of the placement map; `uri` holds no credentials."""
+    """One shard of the placement map."""
 
     name: str
     weight: float
-    uri: str
+    replicas: tuple[ReplicaPlace, ...]
     ranges: tuple[SlotRange, ...]
 
 
@@ -110,11 +164,35 @@ class Topology:
 
 
 class State(enum.Enum):
-    """Whether a shard answers."""
+    """Whether a replica answers."""
 
     HEALTHY = "healthy"
     UNREACHABLE = "unreachable"
     REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class ReplicaReport:
+    """How one replica is now."""
+
+    name: str
+    uri: str
+    sync: Sync
+    state: State
+    message: str
+    """What is wrong and what to do; empty when nothing is."""
+    hints: int
+    """Products whose writes it lacks."""
+    oldest_hint_s: float
+    """For how long it has lacked the first of them; 0 where it lacks none."""
+    filled: float
+    """How much of it is filled, 0 to 1; 1 unless it is FILLING."""
+    rows: int
+    """Pictures in the slots that the shard owns; 0 where it does not answer."""
+    p50_ms: float
+    """Of its recent searches as this router saw them; 0 before the first."""
+    p95_ms: float
+    server_version: str
 
 
 @dataclass(frozen=True)
@@ -123,12 +201,26 @@ class ShardReport:
 
     name: str
     weight: float
-    uri: str
     ranges: tuple[SlotRange, ...]
-    state: State
-    message: str
-    """What is wrong and what to do; empty when nothing is."""
+    replicas: tuple[ReplicaReport, ...]
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How far a comparison of replicas has come; the last one has `done`."""
+
+    shard: str
+    slots_done: int
+    slots: int
+    """To compare in all, over all shards asked for."""
+    next_slot: int
+    """Where to go on after a stop."""
     rows: int
-    """Pictures in the slots that the shard owns; 0 where it does not answer."""
-    latency_ms: float
-    server_version: str
+    """Compared so far, on every replica."""
+    differing: tuple[str, ...]
+    """Products found since the last report that some replica lacks, or holds in another version: at most 100 names."""
+    differing_total: int
+    repaired_total: int
+    skipped: tuple[str, ...]
+    """Replicas that could not be asked, and so were not compared."""
+    done: bool

@@ -44,3 +44,19 @@ class ModelConflict(RouterError):
 
 class StoreFailed(RouterError):
     """The store of the placement map cannot be read or written."""
+
+
+class MapConflict(RouterError):
+    """The map cannot be changed as asked: a name or an address is taken, or nothing would be left."""
+
+
+class StaleMap(RouterError):
+    """The map has changed since this router looked; it looks again and repeats."""
+
+
+class LeaseLost(RouterError):
+    """This router was silent for longer than its lease: others may have taken over what it was writing."""
+
+
+class RequestConflict(RouterError):
+    """A request id was used before with another payload."""

@@ -43,7 +43,7 @@ class Row(Stored):
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Which version of a picture a shard keeps."""
+    """What names a row: a picture of a product in one version."""
 
     product_id: str
     image_id: str
@@ -66,6 +66,15 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Digest:
+    """What rows there are, whatever their order: equal digests mean equal sets of (product, picture, version)."""
+
+    rows: int
+    hash: int
+    """The sum of the rows' 128-bit keys modulo 2**128."""
+
+
+@dataclass(frozen=True)
 class Probe:
     """What a shard says of itself."""
 
@@ -75,16 +84,15 @@ class Probe:
 
 
 class Shard(Protocol):
-    """One place that stores rows and searches them. Raises only ShardError, within the deadline and a moment."""
+    """One endpoint that stores the rows of a shard and searches them: the shard's only one, or one of its replicas.
+
+    A row is named by product, picture *and version*, and never changes: a late or repeated write can add what is dead
+    already, but can overwrite nothing. Raises only ShardError, within the deadline and a moment.
+    """
 
     @property
     def name(self) -> str:
-        """The shard's name in the placement map."""
-        ...
-
-    @property
-    def weight(self) -> float:
-        """Its share of the slots relative to the others; greater than 0."""
+        """The replica's name in the map, "shard/number"."""
         ...
 
     @property
@@ -95,7 +103,7 @@ class Shard(Protocol):
     async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
         """Make ready for use, or raise ShardRefused: identity, metric, direction, normalisation, dimension, schema.
 
-        Only while the shop is being founded may the shard be empty; it then gets its identity.
+        Only while its shop, its shard or itself is being added may the endpoint be empty; it then gets its identity.
         """
         ...
 
@@ -105,16 +113,12 @@ class Shard(Protocol):
         """Return for each of `queries` (n, 256) the `limit` rows nearest to it, best first."""
         ...
 
-    async def upsert(self, rows: Sequence[Row], deadline_s: float) -> None:
-        """Store rows whole, in place of those of the same product and picture; return once reads see them."""
-        ...
-
-    async def delete(self, pictures: Sequence[Head], deadline_s: float) -> None:
-        """Delete these pictures, whatever their version; return once no read sees them."""
+    async def write(self, rows: Sequence[Row], gone: Sequence[Head], deadline_s: float) -> None:
+        """Store `rows` and delete the rows `gone`; return once reads see both. Repeating it changes nothing."""
         ...
 
     async def heads(self, product_ids: Sequence[str], deadline_s: float) -> list[Head]:
-        """Return which pictures of these products there are, as of every write acknowledged before."""
+        """Return which rows of these products there are, as of every write acknowledged before."""
         ...
 
     async def read(self, product_ids: Sequence[str], deadline_s: float) -> list[Row]:
@@ -129,6 +133,17 @@ class Shard(Protocol):
 
     async def count(self, slots: Sequence[SlotRange], where: Filter | None, deadline_s: float) -> int:
         """Return how many rows there are in these slots."""
+        ...
+
+    async def digests(self, slots: SlotRange, deadline_s: float) -> dict[int, Digest]:
+        """Return for each slot that holds rows how many and their order-free hash, as of every write acknowledged.
+
+        Raises ShardFailed if the range holds ROWS_MAX rows or more: ask for a smaller one.
+        """
+        ...
+
+    async def heads_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Head]:
+        """Return which rows there are in these slots, as of every write acknowledged before."""
         ...
 
     async def close(self) -> None:

@@ -1,110 +1,277 @@
-"""Keeps the shop's identity, placement map and model in a small SQL database. Knows no vectors and no shard."""
+"""What routers share and must not lose: the map, who writes what, hints, tombstones, answers given. Knows no vectors.
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+The store is small and transactional; each method here is one transaction. Its clock rules every lease, and it stamps
+every version, so that what one router wrote later is newer than what another wrote before, whatever their clocks say.
+Raises StoreFailed where the database cannot be reached; then nothing was changed, or nobody knows.
+"""
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, create_engine, insert, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from lookalike_router.errors import StoreFailed
-from lookalike_router.placement import Placement, owners_of
-from lookalike_router.slots import SlotRange
-
-SCHEMA_VERSION = "1"
-_META = MetaData()
-FACTS = Table("facts", _META, Column("name", String, primary_key=True), Column("value", String, nullable=False))
-SHARDS = Table("shards", _META, Column("name", String, primary_key=True), Column("weight", Float, nullable=False))
-OWNERS = Table(
-    "owners",
-    _META,
-    Column("first_slot", Integer, primary_key=True),
-    Column("last_slot", Integer, nullable=False),
-    Column("shard", String, nullable=False),
-)
+from lookalike_router.placement import Placement
 
 
-class SqlStore:
-    """The store at a SQLAlchemy URL, for example "sqlite:///lookalike-data/placement.db"."""
+class Sync(enum.Enum):
+    """What a replica holds, compared with what was acknowledged."""
 
-    def __init__(self, url: str) -> None:
-        """Take the URL; nothing is opened yet."""
-        self._url = make_url(url)
-        # Calls are few and come from any thread; a connection held between them would only go stale.
-        self._engine = create_engine(self._url, poolclass=NullPool)
-        self._ready = False
+    FILLING = "filling"
+    """It is new and being filled; nobody reads from it."""
+    IN_SYNC = "in_sync"
+    """Everything."""
+    BEHIND = "behind"
+    """All but what its hints name."""
 
-    def shop(self) -> str:
+
+@dataclass(frozen=True)
+class ReplicaPlace:
+    """One endpoint of a shard. `name` is "shard/number"; the number is never given to another."""
+
+    name: str
+    uri: str
+    sync: Sync
+
+    @property
+    def shard(self) -> str:
+        """The shard that it belongs to."""
+        return self.name.rpartition("/")[0]
+
+
+@dataclass(frozen=True)
+class ShopMap:
+    """Which shard owns which slots, and where its replicas are. Any change of either makes a new epoch."""
+
+    placement: Placement
+    """Its weights name every shard, also one that owns no slots yet."""
+    replicas: Mapping[str, tuple[ReplicaPlace, ...]]
+    """By shard, each in the order of their numbers; at least one."""
+
+    @property
+    def epoch(self) -> int:
+        """Grows by one with every change."""
+        return self.placement.epoch
+
+
+@dataclass(frozen=True)
+class Beat:
+    """What a router learns when it renews its lease."""
+
+    epoch: int
+    tombstones: int
+    """The newest tombstone's number; see Store.tombstones."""
+
+
+@dataclass(frozen=True)
+class RouterLease:
+    """One router that has not left."""
+
+    router: str
+    live: bool
+    """Whether its lease still runs, by the store's clock."""
+    epoch: int
+    """The map that it works with: everything that it began under an older one has ended."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A product that one router alone may write now, until it finishes, lets go, or its lease ends."""
+
+    product_id: str
+    version: int
+    """Newer than every version that was ever stamped for any product."""
+    deleted: int
+    """Every row of the product up to this version is dead; 0 where no tombstone says so."""
+    suspect: bool
+    """Whether a write of this product whose outcome nobody knows may still reach a replica."""
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A product that another writer holds."""
+
+    product_id: str
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One product that a replica may lack, or hold in an old version."""
+
+    replica: str
+    product_id: str
+    unknown: bool
+    """Whether a write was under way to the replica whose outcome nobody knows: it may come late."""
+    recheck: bool
+    """The replica has caught up with it; it is looked at once more, in case a late write has come."""
+    age_s: float
+
+
+@dataclass(frozen=True)
+class HintCount:
+    """Hints that keep a replica behind; rechecks do not count."""
+
+    pending: int
+    oldest_s: float
+
+
+@dataclass(frozen=True)
+class Tombstone:
+    """Every row of a product up to `version` is dead: it was deleted, or overwritten while a late write was feared."""
+
+    number: int
+    product_id: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The first answer to a request, for those who send it again."""
+
+    request_id: str
+    digest: str
+    """Of the payload, so that another one under the same id is noticed."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Finish:
+    """What a batch of writes left behind, written in one transaction before it is acknowledged."""
+
+    begun: Sequence[Begun]
+    hints: Sequence[tuple[str, str, bool]] = ()
+    """(replica, product_id, unknown): replicas that lack a write. A replica in sync is behind from here on."""
+    caught_up: Sequence[Hint] = ()
+    """Hints that are no more true; those with `unknown` become rechecks, due after RECHECK_AFTER_S."""
+    tombstones: Mapping[str, int] = field(default_factory=dict)
+    """By product: every row up to this version is dead."""
+    answers: Sequence[Answer] = ()
+
+
+class Store(Protocol):
+    """The store, as every router of a shop uses it."""
+
+    async def shop(self) -> str:
         """Return the shop's identity; the first call makes it."""
-        with self._transaction() as connection:
-            shop = _fact(connection, "shop")
-            if shop is None:
-                shop = secrets.token_hex(16)
-                connection.execute(insert(FACTS).values(name="shop", value=shop))
-            return shop
+        ...
 
-    def placement(self) -> Placement | None:
-        """Return the placement map; None before the first."""
-        with self._transaction() as connection:
-            epoch = _fact(connection, "epoch")
-            if epoch is None:
-                return None
-            weights = {row.name: row.weight for row in connection.execute(select(SHARDS).order_by(SHARDS.c.name))}
-            ranges: dict[str, list[SlotRange]] = {name: [] for name in weights}
-            for row in connection.execute(select(OWNERS)):
-                ranges[row.shard].append(SlotRange(row.first_slot, row.last_slot))
-        try:
-            return Placement(int(epoch), weights, owners_of(ranges))
-        except ValueError as error:
-            raise StoreFailed(f"{self._url}: the placement map is damaged: {error}; restore a backup") from error
-
-    def found(self, placement: Placement) -> None:
-        """Write the first map; raise StoreFailed if there is one."""
-        owned = [(shard, run) for shard in placement.weights for run in placement.ranges(shard)]
-        with self._transaction() as connection:
-            connection.execute(insert(FACTS).values(name="epoch", value=str(placement.epoch)))
-            weights = [{"name": name, "weight": weight} for name, weight in placement.weights.items()]
-            connection.execute(insert(SHARDS), weights)
-            rows = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for shard, run in owned]
-            connection.execute(insert(OWNERS), rows)
-
-    def claim(self, model: str, dim: int) -> tuple[str, int]:
+    async def claim(self, model: str, dim: int) -> tuple[str, int]:
         """Write which model makes the vectors unless that is known; return the one that stands."""
-        with self._transaction() as connection:
-            standing = _fact(connection, "model")
-            if standing is None:
-                connection.execute(insert(FACTS).values(name="model", value=model))
-                connection.execute(insert(FACTS).values(name="dim", value=str(dim)))
-                return model, dim
-            return standing, int(_fact(connection, "dim") or dim)
+        ...
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """Run one transaction; every failure of the database is a StoreFailed."""
-        try:
-            self._prepare()
-            with self._engine.begin() as connection:
-                yield connection
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreFailed(f"{self._url.render_as_string()}: {error}; is the path right and writable?") from error
+    async def load(self) -> ShopMap | None:
+        """Return the map; None before the first."""
+        ...
 
-    def _prepare(self) -> None:
-        if self._ready:
-            return
-        if self._url.get_backend_name() == "sqlite" and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-        _META.create_all(self._engine)
-        with self._engine.begin() as connection:
-            version = _fact(connection, "schema")
-            if version is None:
-                connection.execute(insert(FACTS).values(name="schema", value=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
-                raise StoreFailed(f"{self._url} has schema {version}, this version reads {SCHEMA_VERSION}; upgrade")
-        self._ready = True
+    async def found(self, placement: Placement, uris: Mapping[str, Sequence[str]]) -> ShopMap:
+        """Write the first map with each shard's endpoints, in sync; if there is one already, return that."""
+        ...
 
+    async def add_shard(self, name: str, weight: float, uris: Sequence[str]) -> ShopMap:
+        """Add a shard that owns no slots, its endpoints in sync; raise MapConflict if its name or an address is taken."""
+        ...
 
-def _fact(connection: Connection, name: str) -> str | None:
-    return connection.execute(select(FACTS.c.value).where(FACTS.c.name == name)).scalar_one_or_none()
+    async def next_replica(self, shard: str) -> str:
+        """Return the name that the shard's next replica will have; raise MapConflict if there is no such shard."""
+        ...
+
+    async def add_replica(self, name: str, uri: str) -> ShopMap:
+        """Add an endpoint to a shard under the name that next_replica gave, FILLING; raise MapConflict if taken."""
+        ...
+
+    async def remove_replica(self, name: str) -> ShopMap:
+        """Take an endpoint out, with its hints; raise MapConflict if no other replica of the shard is IN_SYNC."""
+        ...
+
+    async def move_replica(self, name: str, uri: str) -> ShopMap:
+        """Write an endpoint's new address; raise MapConflict if another has it."""
+        ...
+
+    async def mark_in_sync(self, name: str) -> bool:
+        """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
+        ...
+
+    async def mark_behind(self, name: str) -> None:
+        """Say that a replica may lack writes that no hint names: it is read last until it is verified."""
+        ...
+
+    async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
+        """Renew a router's lease and say which map it works with; the first beat makes it known."""
+        ...
+
+    async def leave(self, router: str) -> None:
+        """Take a router out; what it still holds is left for others."""
+        ...
+
+    async def routers(self) -> list[RouterLease]:
+        """Return every router that has not left."""
+        ...
+
+    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+        """Take hold of products, in order, each once; durable, so that whoever comes after a crash finds them.
+
+        A product that a dead router held, or that was let go, is taken over and is suspect; one that a live router
+        holds (this one too) is Busy. Raises LeaseLost if this router's lease has ended, StaleMap if `epoch` is old.
+        """
+        ...
+
+    async def finish(self, router: str, finish: Finish) -> int:
+        """Write what a batch left and let go of its products; return the epoch, which new hints may have raised.
+
+        Raises LeaseLost, and writes nothing, if any of them was taken over.
+        """
+        ...
+
+    async def let_go(self, router: str, begun: Sequence[Begun]) -> None:
+        """Let go of products whose write was not finished: the next to hold them knows that they are suspect."""
+        ...
+
+    async def orphans(self, limit: int) -> list[str]:
+        """Return products that were let go, or that dead routers hold, the oldest first."""
+        ...
+
+    async def hints(self, replica: str, limit: int) -> list[Hint]:
+        """Return hints of a replica that are due, the oldest first; rechecks after all others."""
+        ...
+
+    async def hint_counts(self) -> Mapping[str, HintCount]:
+        """Return how far each replica is behind; those with no hints are left out."""
+        ...
+
+    async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
+        """Return tombstones with a number above `after` and not older than `age_s`, in order."""
+        ...
+
+    async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return for each of these products that has a tombstone up to which version its rows are dead."""
+        ...
+
+    async def answer(self, request_id: str) -> Answer | None:
+        """Return the first answer to a request, None if there is none (any more)."""
+        ...
+
+    async def record(self, answer: Answer) -> None:
+        """Keep the first answer to a request that wrote nothing; a second for the same request changes nothing."""
+        ...
+
+    async def take_duty(self, duty: str, router: str, lease_s: float) -> bool:
+        """Say whether this router alone does a background duty for the next `lease_s`."""
+        ...
+
+    async def progress(self, duty: str) -> str:
+        """Return how far a duty has come, as it was written; empty before the first."""
+        ...
+
+    async def set_progress(self, duty: str, text: str) -> None:
+        """Write how far a duty has come."""
+        ...
+
+    async def prune(self) -> None:
+        """Forget what no one can need any more: old answers, dead routers, tombstones past their retention.
+
+        Tombstones stay while any hint, suspect or replica behind could bring an old row back.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
