@@ -145,6 +145,8 @@ class Finish:
     tombstones: Mapping[str, int] = field(default_factory=dict)
     """By product: every row up to this version is dead."""
     answers: Sequence[Answer] = ()
+    announce: bool = False
+    """Whether to raise the epoch though no replica's sync changes: so that every router loads the tombstones."""
 
 
 class Store(Protocol):
@@ -198,6 +200,10 @@ class Store(Protocol):
         """Renew a router's lease and say which map it works with; the first beat makes it known."""
         ...
 
+    async def look(self) -> Beat:
+        """Return what a beat would, without renewing anything; cheap, as every router asks many times a second."""
+        ...
+
     async def leave(self, router: str) -> None:
         """Take a router out; what it still holds is left for others."""
         ...
@@ -221,8 +227,8 @@ class Store(Protocol):
         """
         ...
 
-    async def let_go(self, router: str, begun: Sequence[Begun]) -> None:
-        """Let go of products whose write was not finished: the next to hold them knows that they are suspect."""
+    async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
+        """Let go of those of these products that the router holds: the next to hold them knows that they are suspect."""
         ...
 
     async def orphans(self, limit: int) -> list[str]:
@@ -245,8 +251,8 @@ class Store(Protocol):
         """Return for each of these products that has a tombstone up to which version its rows are dead."""
         ...
 
-    async def answer(self, request_id: str) -> Answer | None:
-        """Return the first answer to a request, None if there is none (any more)."""
+    async def answers(self, request_ids: Sequence[str]) -> Mapping[str, Answer]:
+        """Return the first answers to these requests, as far as there are any (still)."""
         ...
 
     async def record(self, answer: Answer) -> None:
