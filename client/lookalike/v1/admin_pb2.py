@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lookalike/v1/admin.proto\x12\x0clookalike.v1\"\x14\n\x12GetTopologyRequest\"\xa1\x01\n\x13GetTopologyResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\r\n\x05slots\x18\x02 \x01(\x05\x12#\n\x06shards\x18\x03 \x03(\x0b\x32\x13.lookalike.v1.Shard\x12\x10\n\x08\x65mbedder\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\x05\x12\x16\n\x0eserver_version\x18\x07 \x01(\t\"o\n\x05Shard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12,\n\x0bslot_ranges\x18\x05 \x03(\x0b\x32\x17.lookalike.v1.SlotRange\"(\n\tSlotRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x05\x12\x0c\n\x04last\x18\x02 \x01(\x05\"\x13\n\x11ListShardsRequest\"N\n\x12ListShardsResponse\x12)\n\x06shards\x18\x01 \x03(\x0b\x32\x19.lookalike.v1.ShardStatus\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\x89\x02\n\x0bShardStatus\x12\"\n\x05shard\x18\x01 \x01(\x0b\x32\x13.lookalike.v1.Shard\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.lookalike.v1.ShardStatus.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x12\n\nlatency_ms\x18\x05 \x01(\x02\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\"[\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_HEALTHY\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\x12\x11\n\rSTATE_REFUSED\x10\x03\x32\xb3\x01\n\x0c\x41\x64minService\x12R\n\x0bGetTopology\x12 .lookalike.v1.GetTopologyRequest\x1a!.lookalike.v1.GetTopologyResponse\x12O\n\nListShards\x12\x1f.lookalike.v1.ListShardsRequest\x1a .lookalike.v1.ListShardsResponseB.\n\x10\x64\x65v.lookalike.v1P\x01Z\x18lookalike/v1;lookalikev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18lookalike/v1/admin.proto\x12\x0clookalike.v1\"\x14\n\x12GetTopologyRequest\"\xa1\x01\n\x13GetTopologyResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x03\x12\r\n\x05slots\x18\x02 \x01(\x05\x12#\n\x06shards\x18\x03 \x03(\x0b\x32\x13.lookalike.v1.Shard\x12\x10\n\x08\x65mbedder\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65tector\x18\x05 \x01(\t\x12\x0b\n\x03\x64im\x18\x06 \x01(\x05\x12\x16\n\x0eserver_version\x18\x07 \x01(\t\"\x98\x01\n\x05Shard\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12\x0b\n\x03uri\x18\x03 \x01(\t\x12\r\n\x05slots\x18\x04 \x01(\x05\x12,\n\x0bslot_ranges\x18\x05 \x03(\x0b\x32\x17.lookalike.v1.SlotRange\x12\'\n\x08replicas\x18\x06 \x03(\x0b\x32\x15.lookalike.v1.Replica\"\xa1\x01\n\x07Replica\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\x12(\n\x04sync\x18\x03 \x01(\x0e\x32\x1a.lookalike.v1.Replica.Sync\"Q\n\x04Sync\x12\x14\n\x10SYNC_UNSPECIFIED\x10\x00\x12\x10\n\x0cSYNC_FILLING\x10\x01\x12\x10\n\x0cSYNC_IN_SYNC\x10\x02\x12\x0f\n\x0bSYNC_BEHIND\x10\x03\"(\n\tSlotRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x05\x12\x0c\n\x04last\x18\x02 \x01(\x05\"\x13\n\x11ListShardsRequest\"N\n\x12ListShardsResponse\x12)\n\x06shards\x18\x01 \x03(\x0b\x32\x19.lookalike.v1.ShardStatus\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\"\xca\x02\n\x0bShardStatus\x12\"\n\x05shard\x18\x01 \x01(\x0b\x32\x13.lookalike.v1.Shard\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.lookalike.v1.ShardStatus.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x0c\n\x04rows\x18\x04 \x01(\x03\x12\x12\n\nlatency_ms\x18\x05 \x01(\x02\x12\x16\n\x0eserver_version\x18\x06 \x01(\t\x12-\n\x08replicas\x18\x07 \x03(\x0b\x32\x1b.lookalike.v1.ReplicaStatus\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_HEALTHY\x10\x01\x12\x15\n\x11STATE_UNREACHABLE\x10\x02\x12\x11\n\rSTATE_REFUSED\x10\x03\x12\x10\n\x0cSTATE_BEHIND\x10\x04\"\x82\x02\n\rReplicaStatus\x12&\n\x07replica\x18\x01 \x01(\x0b\x32\x15.lookalike.v1.Replica\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.lookalike.v1.ShardStatus.State\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\x15\n\rhints_pending\x18\x04 \x01(\x03\x12\x1b\n\x13oldest_hint_seconds\x18\x05 \x01(\x01\x12\x0e\n\x06\x66illed\x18\x06 \x01(\x02\x12\x0c\n\x04rows\x18\x07 \x01(\x03\x12\x0e\n\x06p50_ms\x18\x08 \x01(\x02\x12\x0e\n\x06p95_ms\x18\t \x01(\x02\x12\x16\n\x0eserver_version\x18\n \x01(\t\"M\n\x0f\x41\x64\x64ShardRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04uris\x18\x02 \x03(\t\x12\x13\n\x06weight\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_weight\"6\n\x10\x41\x64\x64ShardResponse\x12\"\n\x05shard\x18\x01 \x01(\x0b\x32\x13.lookalike.v1.Shard\"/\n\x11\x41\x64\x64ReplicaRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0b\n\x03uri\x18\x02 \x01(\t\"%\n\x12\x41\x64\x64ReplicaResponse\x12\x0f\n\x07replica\x18\x01 \x01(\t\"\'\n\x14RemoveReplicaRequest\x12\x0f\n\x07replica\x18\x01 \x01(\t\"\x17\n\x15RemoveReplicaResponse\"A\n\rVerifyRequest\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\x12\x11\n\tfrom_slot\x18\x03 \x01(\x05\"\xdb\x01\n\x0eVerifyProgress\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x12\n\nslots_done\x18\x02 \x01(\x05\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x11\n\tnext_slot\x18\x04 \x01(\x05\x12\x0c\n\x04rows\x18\x05 \x01(\x03\x12\x1d\n\x15\x64iffering_product_ids\x18\x06 \x03(\t\x12\x17\n\x0f\x64iffering_total\x18\x07 \x01(\x03\x12\x16\n\x0erepaired_total\x18\x08 \x01(\x03\x12\x18\n\x10skipped_replicas\x18\t \x03(\t\x12\x0c\n\x04\x64one\x18\n \x01(\x08\x32\xf0\x03\n\x0c\x41\x64minService\x12R\n\x0bGetTopology\x12 .lookalike.v1.GetTopologyRequest\x1a!.lookalike.v1.GetTopologyResponse\x12O\n\nListShards\x12\x1f.lookalike.v1.ListShardsRequest\x1a .lookalike.v1.ListShardsResponse\x12I\n\x08\x41\x64\x64Shard\x12\x1d.lookalike.v1.AddShardRequest\x1a\x1e.lookalike.v1.AddShardResponse\x12O\n\nAddReplica\x12\x1f.lookalike.v1.AddReplicaRequest\x1a .lookalike.v1.AddReplicaResponse\x12X\n\rRemoveReplica\x12\".lookalike.v1.RemoveReplicaRequest\x1a#.lookalike.v1.RemoveReplicaResponse\x12\x45\n\x06Verify\x12\x1b.lookalike.v1.VerifyRequest\x1a\x1c.lookalike.v1.VerifyProgress0\x01\x42.\n\x10\x64\x65v.lookalike.v1P\x01Z\x18lookalike/v1;lookalikev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETTOPOLOGYREQUEST']._serialized_end=62
   _globals['_GETTOPOLOGYRESPONSE']._serialized_start=65
   _globals['_GETTOPOLOGYRESPONSE']._serialized_end=226
-  _globals['_SHARD']._serialized_start=228
-  _globals['_SHARD']._serialized_end=339
-  _globals['_SLOTRANGE']._serialized_start=341
-  _globals['_SLOTRANGE']._serialized_end=381
-  _globals['_LISTSHARDSREQUEST']._serialized_start=383
-  _globals['_LISTSHARDSREQUEST']._serialized_end=402
-  _globals['_LISTSHARDSRESPONSE']._serialized_start=404
-  _globals['_LISTSHARDSRESPONSE']._serialized_end=482
-  _globals['_SHARDSTATUS']._serialized_start=485
-  _globals['_SHARDSTATUS']._serialized_end=750
-  _globals['_SHARDSTATUS_STATE']._serialized_start=659
-  _globals['_SHARDSTATUS_STATE']._serialized_end=750
-  _globals['_ADMINSERVICE']._serialized_start=753
-  _globals['_ADMINSERVICE']._serialized_end=932
+  _globals['_SHARD']._serialized_start=229
+  _globals['_SHARD']._serialized_end=381
+  _globals['_REPLICA']._serialized_start=384
+  _globals['_REPLICA']._serialized_end=545
+  _globals['_REPLICA_SYNC']._serialized_start=464
+  _globals['_REPLICA_SYNC']._serialized_end=545
+  _globals['_SLOTRANGE']._serialized_start=547
+  _globals['_SLOTRANGE']._serialized_end=587
+  _globals['_LISTSHARDSREQUEST']._serialized_start=589
+  _globals['_LISTSHARDSREQUEST']._serialized_end=608
+  _globals['_LISTSHARDSRESPONSE']._serialized_start=610
+  _globals['_LISTSHARDSRESPONSE']._serialized_end=688
+  _globals['_SHARDSTATUS']._serialized_start=691
+  _globals['_SHARDSTATUS']._serialized_end=1021
+  _globals['_SHARDSTATUS_STATE']._serialized_start=912
+  _globals['_SHARDSTATUS_STATE']._serialized_end=1021
+  _globals['_REPLICASTATUS']._serialized_start=1024
+  _globals['_REPLICASTATUS']._serialized_end=1282
+  _globals['_ADDSHARDREQUEST']._serialized_start=1284
+  _globals['_ADDSHARDREQUEST']._serialized_end=1361
+  _globals['_ADDSHARDRESPONSE']._serialized_start=1363
+  _globals['_ADDSHARDRESPONSE']._serialized_end=1417
+  _globals['_ADDREPLICAREQUEST']._serialized_start=1419
+  _globals['_ADDREPLICAREQUEST']._serialized_end=1466
+  _globals['_ADDREPLICARESPONSE']._serialized_start=1468
+  _globals['_ADDREPLICARESPONSE']._serialized_end=1505
+  _globals['_REMOVEREPLICAREQUEST']._serialized_start=1507
+  _globals['_REMOVEREPLICAREQUEST']._serialized_end=1546
+  _globals['_REMOVEREPLICARESPONSE']._serialized_start=1548
+  _globals['_REMOVEREPLICARESPONSE']._serialized_end=1571
+  _globals['_VERIFYREQUEST']._serialized_start=1573
+  _globals['_VERIFYREQUEST']._serialized_end=1638
+  _globals['_VERIFYPROGRESS']._serialized_start=1641
+  _globals['_VERIFYPROGRESS']._serialized_end=1860
+  _globals['_ADMINSERVICE']._serialized_start=1863
+  _globals['_ADMINSERVICE']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """Shows how the shop is spread over its shards and how they are.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
     """
 
     def __init__(self, channel):
@@ -45,10 +45,30 @@ class AdminServiceStub(object):
                 request_serializer=lookalike_dot_v1_dot_admin__pb2.ListShardsRequest.SerializeToString,
                 response_deserializer=lookalike_dot_v1_dot_admin__pb2.ListShardsResponse.FromString,
                 _registered_method=True)
+        self.AddShard = channel.unary_unary(
+                '/lookalike.v1.AdminService/AddShard',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.AddShardRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.AddShardResponse.FromString,
+                _registered_method=True)
+        self.AddReplica = channel.unary_unary(
+                '/lookalike.v1.AdminService/AddReplica',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.AddReplicaRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.AddReplicaResponse.FromString,
+                _registered_method=True)
+        self.RemoveReplica = channel.unary_unary(
+                '/lookalike.v1.AdminService/RemoveReplica',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.RemoveReplicaRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.RemoveReplicaResponse.FromString,
+                _registered_method=True)
+        self.Verify = channel.unary_stream(
+                '/lookalike.v1.AdminService/Verify',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyProgress.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
-    """Shows how the shop is spread over its shards and how they are.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
     """
 
     def GetTopology(self, request, context):
@@ -59,7 +79,53 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListShards(self, request, context):
-        """Asks every shard how it is. A shard that does not answer is listed with its state, never left out.
+        """Asks every replica of every shard how it is. One that does not answer is listed with its state, never left out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddShard(self, request, context):
+        """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until the shop is
+        rebalanced.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, the name or an address is taken;
+        REPLICA_REFUSED, an endpoint belongs to another shard or shop, holds rows, or cannot be used as it is configured.
+        UNAVAILABLE: an endpoint or the store cannot be reached; nothing has changed, or LEASE_LOST or STORE_UNAVAILABLE
+        came last and ListShards tells.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddReplica(self, request, context):
+        """Adds a replica to a shard. It returns once the replica is in the map; the replica is then filled from its siblings
+        while the shop serves, compared with them, and read from once it is in sync. ListShards shows how far it is.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard or the address is taken;
+        REPLICA_REFUSED, as in AddShard. UNAVAILABLE: the endpoint or the store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveReplica(self, request, context):
+        """Takes a replica out of its shard. Its rows stay where they are; its server may be stopped afterwards.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such replica, or no other one of
+        the shard is in sync. UNAVAILABLE: the store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Compares the replicas of each shard slot by slot, and repairs what differs where that is asked for: the newest
+        version of a product wins, and a deleted one stays deleted. Says how far it is at least every second; the last
+        message has `done`. It ends with its call, and may be started again at `next_slot`.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard. UNAVAILABLE: the
+        store cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -78,6 +144,26 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=lookalike_dot_v1_dot_admin__pb2.ListShardsRequest.FromString,
                     response_serializer=lookalike_dot_v1_dot_admin__pb2.ListShardsResponse.SerializeToString,
             ),
+            'AddShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddShard,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.AddShardRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.AddShardResponse.SerializeToString,
+            ),
+            'AddReplica': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddReplica,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.AddReplicaRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.AddReplicaResponse.SerializeToString,
+            ),
+            'RemoveReplica': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveReplica,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.RemoveReplicaRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.RemoveReplicaResponse.SerializeToString,
+            ),
+            'Verify': grpc.unary_stream_rpc_method_handler(
+                    servicer.Verify,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyProgress.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lookalike.v1.AdminService', rpc_method_handlers)
@@ -87,7 +173,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """Shows how the shop is spread over its shards and how they are.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
     """
 
     @staticmethod
@@ -134,6 +220,114 @@ class AdminService(object):
             '/lookalike.v1.AdminService/ListShards',
             lookalike_dot_v1_dot_admin__pb2.ListShardsRequest.SerializeToString,
             lookalike_dot_v1_dot_admin__pb2.ListShardsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/AddShard',
+            lookalike_dot_v1_dot_admin__pb2.AddShardRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.AddShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddReplica(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/AddReplica',
+            lookalike_dot_v1_dot_admin__pb2.AddReplicaRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.AddReplicaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveReplica(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/RemoveReplica',
+            lookalike_dot_v1_dot_admin__pb2.RemoveReplicaRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.RemoveReplicaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Verify(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lookalike.v1.AdminService/Verify',
+            lookalike_dot_v1_dot_admin__pb2.VerifyRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.VerifyProgress.FromString,
             options,
             channel_credentials,
             insecure,

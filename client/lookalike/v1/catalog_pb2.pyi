@@ -5,15 +5,18 @@ The shop's catalogue: products, their pictures, and the filter that selects amon
 
 Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason`), BadRequest (which fields and
 why) and RetryInfo (when to try again). The reasons, by code:
-  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL
+  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL,
+                       REQUEST_ID_REUSED
   NOT_FOUND            PRODUCT_NOT_FOUND, IMAGE_TOKEN_EXPIRED
-  FAILED_PRECONDITION  MODEL_MISMATCH
+  FAILED_PRECONDITION  MODEL_MISMATCH, MAP_CONFLICT, REPLICA_REFUSED
   RESOURCE_EXHAUSTED   OVERLOADED, with RetryInfo
-  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, COVERAGE, STOPPING
+  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, LEASE_LOST, COVERAGE,
+                       STOPPING
   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
   INTERNAL             INTERNAL, with an id that the server's log has too
-A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT on a
-write means that nobody knows whether it was stored; sending it again is safe.
+A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT or
+LEASE_LOST on a write means that nobody knows whether it was stored; sending it again is safe, and with the same
+`request_id` it takes effect once.
 A request, or an item of a stream, is at most 32 MiB; a larger one ends its call as RESOURCE_EXHAUSTED by gRPC itself.
 Deadlines travel by gRPC; no message has a timeout field.
 """
@@ -531,6 +534,12 @@ class UpsertProductRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PRODUCT_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """The write's own name, 1 to 128 bytes, chosen by the caller. Sent again with the same payload within an hour, the
+    write takes effect once and its first answer comes again; with another payload it is INVALID_ARGUMENT, reason
+    REQUEST_ID_REUSED. Empty: no such promise.
+    """
     @property
     def product(self) -> global___Product:
         """The whole product."""
@@ -539,9 +548,10 @@ class UpsertProductRequest(google.protobuf.message.Message):
         self,
         *,
         product: global___Product | None = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["product", b"product"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["product", b"product"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["product", b"product", "request_id", b"request_id"]) -> None: ...
 
 global___UpsertProductRequest = UpsertProductRequest
 
@@ -613,8 +623,14 @@ class ImportProductsRequest(google.protobuf.message.Message):
 
     ITEM_ID_FIELD_NUMBER: builtins.int
     PRODUCT_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     item_id: builtins.str
     """The caller's own name for the item, echoed in its answer. At most 128 bytes."""
+    request_id: builtins.str
+    """The write's own name, 1 to 128 bytes, chosen by the caller. Sent again with the same payload within an hour, the
+    write takes effect once and its first answer comes again; with another payload it is INVALID_ARGUMENT, reason
+    REQUEST_ID_REUSED. Empty: no such promise.
+    """
     @property
     def product(self) -> global___Product:
         """The whole product."""
@@ -624,9 +640,10 @@ class ImportProductsRequest(google.protobuf.message.Message):
         *,
         item_id: builtins.str = ...,
         product: global___Product | None = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["product", b"product"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["item_id", b"item_id", "product", b"product"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["item_id", b"item_id", "product", b"product", "request_id", b"request_id"]) -> None: ...
 
 global___ImportProductsRequest = ImportProductsRequest
 
@@ -767,14 +784,21 @@ class DeleteProductRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PRODUCT_ID_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     product_id: builtins.str
     """The product's id."""
+    request_id: builtins.str
+    """The write's own name, 1 to 128 bytes, chosen by the caller. Sent again with the same payload within an hour, the
+    write takes effect once and its first answer comes again; with another payload it is INVALID_ARGUMENT, reason
+    REQUEST_ID_REUSED. Empty: no such promise.
+    """
     def __init__(
         self,
         *,
         product_id: builtins.str = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["product_id", b"product_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["product_id", b"product_id", "request_id", b"request_id"]) -> None: ...
 
 global___DeleteProductRequest = DeleteProductRequest
 

@@ -5,15 +5,18 @@ The shop's catalogue: products, their pictures, and the filter that selects amon
 
 Errors carry google.rpc details: ErrorInfo (domain "lookalike", a stable `reason`), BadRequest (which fields and
 why) and RetryInfo (when to try again). The reasons, by code:
-  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL
+  INVALID_ARGUMENT     INVALID_FIELD, UNSUPPORTED_FORMAT, CORRUPT_IMAGE, IMAGE_TOO_LARGE, IMAGE_TOO_SMALL,
+                       REQUEST_ID_REUSED
   NOT_FOUND            PRODUCT_NOT_FOUND, IMAGE_TOKEN_EXPIRED
-  FAILED_PRECONDITION  MODEL_MISMATCH
+  FAILED_PRECONDITION  MODEL_MISMATCH, MAP_CONFLICT, REPLICA_REFUSED
   RESOURCE_EXHAUSTED   OVERLOADED, with RetryInfo
-  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, COVERAGE, STOPPING
+  UNAVAILABLE          SHARD_UNAVAILABLE, SHARD_TIMED_OUT, SHARD_REFUSED, STORE_UNAVAILABLE, LEASE_LOST, COVERAGE,
+                       STOPPING
   DEADLINE_EXCEEDED    DEADLINE_EXCEEDED
   INTERNAL             INTERNAL, with an id that the server's log has too
-A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT on a
-write means that nobody knows whether it was stored; sending it again is safe.
+A client sends again only what ended as UNAVAILABLE, or as RESOURCE_EXHAUSTED with RetryInfo. SHARD_TIMED_OUT or
+LEASE_LOST on a write means that nobody knows whether it was stored; sending it again is safe, and with the same
+`request_id` it takes effect once.
 A request, or an item of a stream, is at most 32 MiB; a larger one ends its call as RESOURCE_EXHAUSTED by gRPC itself.
 Deadlines travel by gRPC; no message has a timeout field.
 """

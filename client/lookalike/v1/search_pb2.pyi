@@ -38,6 +38,7 @@ class SearchRequest(google.protobuf.message.Message):
     FILTER_FIELD_NUMBER: builtins.int
     SCORE_MIN_FIELD_NUMBER: builtins.int
     COVERAGE_MIN_FIELD_NUMBER: builtins.int
+    EXPLAIN_FIELD_NUMBER: builtins.int
     image: builtins.bytes
     """The encoded picture: JPEG, PNG, WebP, AVIF or the first frame of a GIF; at most 12 MiB, 50 megapixels, sides of 16 px or more.
     Kept in memory for some minutes, never written to disk or to a log.
@@ -54,6 +55,8 @@ class SearchRequest(google.protobuf.message.Message):
     """Only hits of this score or better, -1 to 1. Absent: all."""
     coverage_min: builtins.float
     """Fraction of the shop that must answer, 0 to 1: less is UNAVAILABLE. Absent or 0: a partial answer is fine."""
+    explain: builtins.bool
+    """Whether to say in the answer how each shard came to its part of it."""
     @property
     def vector(self) -> lookalike.v1.catalog_pb2.Vector:
         """An embedding made earlier."""
@@ -91,9 +94,10 @@ class SearchRequest(google.protobuf.message.Message):
         filter: lookalike.v1.catalog_pb2.Filter | None = ...,
         score_min: builtins.float | None = ...,
         coverage_min: builtins.float = ...,
+        explain: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "explain", b"explain", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
     @typing.overload
@@ -153,6 +157,7 @@ class SearchResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     IMAGE_TOKEN_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
+    EXPLANATION_FIELD_NUMBER: builtins.int
     search_id: builtins.str
     """Names this search, for events and support."""
     image_token: builtins.str
@@ -183,6 +188,10 @@ class SearchResponse(google.protobuf.message.Message):
     def timings(self) -> global___Timings:
         """Where the time went."""
 
+    @property
+    def explanation(self) -> global___Explanation:
+        """How each shard came to its part of the answer. Only where the request asks for it."""
+
     def __init__(
         self,
         *,
@@ -194,9 +203,10 @@ class SearchResponse(google.protobuf.message.Message):
         timings: global___Timings | None = ...,
         image_token: builtins.str = ...,
         model: builtins.str = ...,
+        explanation: global___Explanation | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["coverage", b"coverage", "searched", b"searched", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "hits", b"hits", "image_token", b"image_token", "model", b"model", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["coverage", b"coverage", "explanation", b"explanation", "searched", b"searched", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "explanation", b"explanation", "hits", b"hits", "image_token", b"image_token", "model", b"model", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
 
@@ -392,12 +402,18 @@ class Coverage(google.protobuf.message.Message):
     SLOTS_FRACTION_FIELD_NUMBER: builtins.int
     UNREACHABLE_FIELD_NUMBER: builtins.int
     REASONS_FIELD_NUMBER: builtins.int
+    BEHIND_FIELD_NUMBER: builtins.int
+    MAP_MAY_BE_STALE_FIELD_NUMBER: builtins.int
     shards_asked: builtins.int
     """Shards that own a part of the shop and were asked."""
     shards_answered: builtins.int
     """Those that answered in time."""
     slots_fraction: builtins.float
     """The part of the shop that they own, 0 to 1: of the 16,384 slots over which products are spread."""
+    map_may_be_stale: builtins.bool
+    """Whether the server could not learn of late whether the shop has changed: products may have moved to other shards,
+    or been deleted through another server, without this answer knowing.
+    """
     @property
     def unreachable(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The names of the others."""
@@ -405,6 +421,12 @@ class Coverage(google.protobuf.message.Message):
     @property
     def reasons(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Coverage.Reason]:
         """Why, one for each of `unreachable`."""
+
+    @property
+    def behind(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The names of shards that answered through a replica that may lack acknowledged writes, because no other was left.
+        They count as answered.
+        """
 
     def __init__(
         self,
@@ -414,10 +436,109 @@ class Coverage(google.protobuf.message.Message):
         slots_fraction: builtins.float = ...,
         unreachable: collections.abc.Iterable[builtins.str] | None = ...,
         reasons: collections.abc.Iterable[global___Coverage.Reason] | None = ...,
+        behind: collections.abc.Iterable[builtins.str] | None = ...,
+        map_may_be_stale: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["reasons", b"reasons", "shards_answered", b"shards_answered", "shards_asked", b"shards_asked", "slots_fraction", b"slots_fraction", "unreachable", b"unreachable"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["behind", b"behind", "map_may_be_stale", b"map_may_be_stale", "reasons", b"reasons", "shards_answered", b"shards_answered", "shards_asked", b"shards_asked", "slots_fraction", b"slots_fraction", "unreachable", b"unreachable"]) -> None: ...
 
 global___Coverage = Coverage
+
+@typing.final
+class Explanation(google.protobuf.message.Message):
+    """How an answer came about."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHARDS_FIELD_NUMBER: builtins.int
+    @property
+    def shards(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ShardExplanation]:
+        """Every shard that was asked, by name."""
+
+    def __init__(
+        self,
+        *,
+        shards: collections.abc.Iterable[global___ShardExplanation] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["shards", b"shards"]) -> None: ...
+
+global___Explanation = Explanation
+
+@typing.final
+class ShardExplanation(google.protobuf.message.Message):
+    """How one shard came to its part of an answer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Drops(google.protobuf.message.Message):
+        """Rows that did not count."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        NOT_OWNER_FIELD_NUMBER: builtins.int
+        OLDER_VERSION_FIELD_NUMBER: builtins.int
+        SAME_PRODUCT_FIELD_NUMBER: builtins.int
+        not_owner: builtins.int
+        """Their slot belongs to another shard."""
+        older_version: builtins.int
+        """A newer version of the product was there, or it is deleted."""
+        same_product: builtins.int
+        """A better picture of the same product was there."""
+        def __init__(
+            self,
+            *,
+            not_owner: builtins.int = ...,
+            older_version: builtins.int = ...,
+            same_product: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["not_owner", b"not_owner", "older_version", b"older_version", "same_product", b"same_product"]) -> None: ...
+
+    SHARD_FIELD_NUMBER: builtins.int
+    REPLICA_FIELD_NUMBER: builtins.int
+    MS_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    DROPS_FIELD_NUMBER: builtins.int
+    HEDGE_FIELD_NUMBER: builtins.int
+    RETRY_FIELD_NUMBER: builtins.int
+    ROUNDS_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    shard: builtins.str
+    """The shard's name."""
+    replica: builtins.str
+    """The replica whose answer was used, for example "a/2"; empty where none came."""
+    ms: builtins.float
+    """How long the shard took, retry and hedge included, in milliseconds."""
+    rows: builtins.int
+    """Rows that it returned: pictures, or products where it groups them itself. More than one query is counted together."""
+    hedge: builtins.str
+    """The replica that was asked as well because the first was slow; empty where none was."""
+    retry: builtins.str
+    """The replica that was asked because the first failed; empty where none was."""
+    rounds: builtins.int
+    """How often the shard was asked: more than once where drops left too few rows."""
+    message: builtins.str
+    """Why there is no answer; empty where there is one."""
+    @property
+    def drops(self) -> global___ShardExplanation.Drops:
+        """Rows that did not count, and why."""
+
+    def __init__(
+        self,
+        *,
+        shard: builtins.str = ...,
+        replica: builtins.str = ...,
+        ms: builtins.float = ...,
+        rows: builtins.int = ...,
+        drops: global___ShardExplanation.Drops | None = ...,
+        hedge: builtins.str = ...,
+        retry: builtins.str = ...,
+        rounds: builtins.int = ...,
+        message: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["drops", b"drops"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["drops", b"drops", "hedge", b"hedge", "message", b"message", "ms", b"ms", "replica", b"replica", "retry", b"retry", "rounds", b"rounds", "rows", b"rows", "shard", b"shard"]) -> None: ...
+
+global___ShardExplanation = ShardExplanation
 
 @typing.final
 class Timings(google.protobuf.message.Message):
