@@ -21,10 +21,11 @@ DOCUMENT_BYTES_MAX = 65_535
 FACTS_BYTES_MAX = 65_535
 
 
-def key_of(product_id: str, image_id: str) -> str:
-    """Return the primary key of a picture: 32 hex digits."""
+def key_of(product_id: str, image_id: str, version: int) -> str:
+    """Return the primary key of one version of a picture: 32 hex digits."""
     raw = product_id.encode()
-    return blake2b(len(raw).to_bytes(4, "big") + raw + image_id.encode(), digest_size=16).hexdigest()
+    said = len(raw).to_bytes(4, "big") + raw + image_id.encode() + version.to_bytes(8, "big", signed=True)
+    return blake2b(said, digest_size=16).hexdigest()
 
 
 def fingerprint(text: str) -> int:

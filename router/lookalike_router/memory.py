@@ -1,27 +1,30 @@
-"""A shard in this process's memory: the truth that the others are compared with. Knows no Milvus."""
+"""An endpoint in this process's memory: the truth that the others are compared with. Knows no Milvus."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router.columns import document
-from lookalike_router.errors import ShardRefused
+from lookalike_router.columns import document, key_of
+from lookalike_router.digest import digests
+from lookalike_router.errors import ShardFailed, ShardRefused
 from lookalike_router.filter import Filter, matches
-from lookalike_router.shard import Candidate, Head, Probe, Row, Stored
+from lookalike_router.shard import ROWS_MAX, Candidate, Digest, Head, Probe, Row, Stored
 from lookalike_router.slots import SlotRange
 
 
 class MemoryShard:
     """Rows in a dict, searched by brute force."""
 
-    def __init__(self, name: str, *, weight: float = 1.0) -> None:
+    def __init__(self, name: str, uri: str = "memory:") -> None:
         """Start empty, belonging to no shop."""
         self.name = name
-        self.uri = "memory:"
-        self.weight = weight
+        self.uri = uri
         self._shop: str | None = None
-        self._rows: dict[tuple[str, str], Row] = {}
+        self._rows: dict[Head, Row] = {}
+        # What searches need of the rows, made by the first search after a write.
+        self._vectors: npt.NDArray[np.float32] | None = None  # (rows, 256), in the order of _rows
+        self._documents: dict[Head, str] = {}
 
     async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
         """Make ready for use, or raise ShardRefused; see Shard.join."""
@@ -35,29 +38,42 @@ class MemoryShard:
         self, queries: npt.NDArray[np.float32], limit: int, where: Filter | None, deadline_s: float
     ) -> list[list[Candidate]]:
         """Return for each of `queries` (n, 256) the `limit` rows nearest to it, best first."""
-        rows = [row for row in self._rows.values() if _meets(row, where)]
-        if not rows:
+        if not self._rows:
             return [[] for _ in queries]
-        vectors = np.stack([row.vector for row in rows])  # (rows, 256)
+        if self._vectors is None:
+            self._vectors = np.stack([row.vector for row in self._rows.values()])
+        vectors = self._vectors
+        met = [(at, head) for at, (head, row) in enumerate(self._rows.items()) if _meets(row, where)]
         # Not a matrix product: it rounds by its shape, and equal vectors would score differently on two shards.
-        return [self._best(rows, (vectors * query).sum(axis=1), limit) for query in queries]
+        return [self._best(met, (vectors * query).sum(axis=1).tolist(), limit) for query in queries]
 
-    def _best(self, rows: Sequence[Row], scores: npt.NDArray[np.float32], limit: int) -> list[Candidate]:
-        order = sorted(range(len(rows)), key=lambda i: (-scores[i], rows[i].product_id, rows[i].image_id))
-        return [_candidate(rows[i], float(scores[i])) for i in order[:limit]]
+    def _best(self, met: Iterable[tuple[int, Head]], scores: Sequence[float], limit: int) -> list[Candidate]:
+        found = sorted((-scores[at], head.product_id, head.image_id, -head.version) for at, head in met)
+        return [
+            Candidate(product_id, image_id, -minus, -score, self._document(Head(product_id, image_id, -minus)))
+            for score, product_id, image_id, minus in found[:limit]
+        ]
 
-    async def upsert(self, rows: Sequence[Row], deadline_s: float) -> None:
-        """Store rows whole."""
-        self._rows.update({(row.product_id, row.image_id): row for row in rows})
+    def _document(self, head: Head) -> str:
+        known = self._documents.get(head)
+        if known is None:
+            row = self._rows[head]
+            known = self._documents[head] = document(row.attributes, row.picture)
+        return known
 
-    async def delete(self, pictures: Sequence[Head], deadline_s: float) -> None:
-        """Delete pictures."""
-        for picture in pictures:
-            self._rows.pop((picture.product_id, picture.image_id), None)
+    async def write(self, rows: Sequence[Row], gone: Sequence[Head], deadline_s: float) -> None:
+        """Store `rows`, delete the rows `gone`."""
+        self._vectors = None
+        for row in rows:
+            self._rows[_head(row)] = row
+            self._documents.pop(_head(row), None)
+        for head in gone:
+            self._rows.pop(head, None)
+            self._documents.pop(head, None)
 
     async def heads(self, product_ids: Sequence[str], deadline_s: float) -> list[Head]:
-        """Return which pictures of these products there are."""
-        return [Head(row.product_id, row.image_id, row.version) for row in await self.read(product_ids, deadline_s)]
+        """Return which rows of these products there are."""
+        return [head for head in self._rows if head.product_id in product_ids]
 
     async def read(self, product_ids: Sequence[str], deadline_s: float) -> list[Row]:
         """Return every row of these products."""
@@ -67,21 +83,34 @@ class MemoryShard:
         self, slots: Sequence[SlotRange], where: Filter | None, limit: int, deadline_s: float
     ) -> list[Stored]:
         """Return rows in these slots in no order."""
-        rows = (row for row in self._rows.values() if _meets(row, where))
-        found: list[Stored] = [row for row in rows if any(run.first <= row.slot <= run.last for run in slots)]
+        found: list[Stored] = [row for row in self._within(slots) if _meets(row, where)]
         return found[:limit]
 
     async def count(self, slots: Sequence[SlotRange], where: Filter | None, deadline_s: float) -> int:
         """Return how many rows there are in these slots."""
-        return len(await self.scan(slots, where, len(self._rows), deadline_s))
+        return sum(_meets(row, where) for row in self._within(slots))
+
+    async def digests(self, slots: SlotRange, deadline_s: float) -> dict[int, Digest]:
+        """Return for each slot that holds rows how many and their order-free hash."""
+        rows = list(self._within([slots]))
+        if len(rows) >= ROWS_MAX:
+            raise ShardFailed(self.name, f"{slots} holds {ROWS_MAX} rows or more; ask for a smaller range")
+        return digests((row.slot, key_of(row.product_id, row.image_id, row.version)) for row in rows)
+
+    async def heads_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Head]:
+        """Return which rows there are in these slots."""
+        return [_head(row) for row in self._within(slots)]
 
     async def close(self) -> None:
         """Keep the rows: memory is this shard's disk."""
 
+    def _within(self, slots: Sequence[SlotRange]) -> Iterable[Row]:
+        return (row for row in self._rows.values() if any(run.first <= row.slot <= run.last for run in slots))
+
+
+def _head(row: Row) -> Head:
+    return Head(row.product_id, row.image_id, row.version)
+
 
 def _meets(row: Row, where: Filter | None) -> bool:
     return where is None or matches(where, row.product_id, row.attributes)
-
-
-def _candidate(row: Row, score: float) -> Candidate:
-    return Candidate(row.product_id, row.image_id, row.version, score, document(row.attributes, row.picture))

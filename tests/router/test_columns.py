@@ -34,15 +34,21 @@ def test_a_document_opens_to_what_was_put_in(attributes: dict[str, Json], pictur
     assert opened(document(attributes, picture)) == (attributes, picture)
 
 
-@given(st.text(), st.text(), st.text(), st.text())
-def test_two_pictures_share_a_key_only_if_they_are_one(product: str, image: str, other: str, other_image: str) -> None:
-    same = (product, image) == (other, other_image)
-    assert (key_of(product, image) == key_of(other, other_image)) is same
+ROWS = st.tuples(st.text(), st.text(), st.integers(-(2**63), 2**63 - 1))
+
+
+@given(ROWS, ROWS)
+def test_two_rows_share_a_key_only_if_they_are_one(first: tuple[str, str, int], second: tuple[str, str, int]) -> None:
+    assert (key_of(*first) == key_of(*second)) is (first == second)
+
+
+def test_every_part_of_a_rows_name_is_in_its_key() -> None:
+    names = [("a", "bc", 1), ("ab", "c", 1), ("a", "bc", 2), ("a", "b", 1), ("", "abc", 1), ("a", "bc", -1)]
+    assert len({key_of(*name) for name in names}) == len(names)
 
 
 def test_keys_and_fingerprints_are_the_same_for_ever() -> None:
-    assert key_of("mug-001", "front") == "c0b3f65bceec32e20dee2ebd8f7f9c83"
-    assert key_of("a", "bc") != key_of("ab", "c")
+    assert key_of("mug-001", "front", 1) == "124e3a7dbb6e5b0d92c8b784496f6cff"
     assert fingerprint("mug") == -7365558608700023345
 
 
