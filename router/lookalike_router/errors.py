@@ -60,3 +60,11 @@ class LeaseLost(RouterError):
 
 class RequestConflict(RouterError):
     """A request id was used before with another payload."""
+
+
+class Repeated(RouterError):
+    """Another router answered this very request meanwhile, with `text`; nothing was written again."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("the request was answered before")
+        self.text = text

@@ -84,6 +84,8 @@ class Begun:
     """Every row of the product up to this version is dead; 0 where no tombstone says so."""
     suspect: bool
     """Whether a write of this product whose outcome nobody knows may still reach a replica."""
+    left: bool = False
+    """Whether it is suspect because somebody left it: it was let go, or its router died. Not yet in any hint."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,8 @@ class Finish:
     tombstones: Mapping[str, int] = field(default_factory=dict)
     """By product: every row up to this version is dead."""
     answers: Sequence[Answer] = ()
+    rechecks: Sequence[tuple[str, str]] = ()
+    """(replica, product_id): to be looked at once more after RECHECK_AFTER_S, as a late write may still come."""
     announce: bool = False
     """Whether to raise the epoch though no replica's sync changes: so that every router loads the tombstones."""
 

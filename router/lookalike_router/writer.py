@@ -1,78 +1,84 @@
 """Writes to one shard: one batch at a time, each made of the calls that waited. Knows no other shard.
 
-A product is replaced in an order that a crash at any point leaves readable: new pictures first, under a newer
-version, then those no longer named go. Until then readers drop them by their version.
+A batch takes hold of its products in the store, writes to every replica that can be reached, and leaves in one
+transaction what must not be lost: hints for the replicas that lack it, tombstones, answers. Only then is it
+acknowledged. New rows are written beside the old ones, which go afterwards: a crash at any point leaves both readable,
+and the newer version wins.
 """
 
 import asyncio
-import enum
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lookalike_router.answer import ProductWrite
-from lookalike_router.clock import HybridClock
-from lookalike_router.errors import ShardError, ShardTimedOut
-from lookalike_router.member import Away, Member
-from lookalike_router.shard import Head, Row
+from lookalike_router.answer import ProductWrite, Request
+from lookalike_router.apply import Applied, Plan, apply
+from lookalike_router.core import Core
+from lookalike_router.errors import Repeated, RouterError, ShardError, ShardTimedOut, ShardUnreachable
+from lookalike_router.group import Group
+from lookalike_router.shard import Row
 from lookalike_router.slots import slot_of
+from lookalike_router.store import Answer, Begun, Finish, Sync
 
 # Products that wait for one shard. Beyond it callers wait for room, which holds their streams back.
 QUEUE_MAX = 1_024
 # Rows per batch: about 1 MB of vectors and at most 16 MB of documents, a quarter of what Milvus takes in one message.
 BATCH_ROWS_MAX = 256
-
-
-class Order(enum.Enum):
-    """What else than storing it can be done to a product."""
-
-    DELETE = "delete"
-    """Delete all its pictures."""
-    TIDY = "tidy"
-    """Delete the pictures of older versions, which a crash left."""
+# How soon a product that another writer holds is tried again.
+BUSY_S = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One product to write; `done` gets how many pictures went."""
+    """One product to write, or to delete where `write` is None; `done` gets how many pictures went."""
 
     product_id: str
-    write: ProductWrite | Order
+    write: ProductWrite | None
+    request: Request | None
     until: float
     done: asyncio.Future[int]
 
     @property
     def rows(self) -> int:
         """Return how many rows it writes, and 1 where it writes none: a batch has a limit to its jobs, too."""
-        return len(self.write.pictures) if isinstance(self.write, ProductWrite) else 1
+        return len(self.write.pictures) if self.write is not None else 1
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a batch came to: the pictures that went with each product, and from which epoch on it may be said."""
+
+    gone: Mapping[str, int]
+    epoch: int
+    announced: bool
+    """Whether every router must have seen the epoch first."""
 
 
 class Writer:
-    """The one that writes to a shard."""
+    """The one that writes to a shard, of this router."""
 
-    def __init__(self, member: Member, clock: HybridClock) -> None:
-        """Take the shard to write to; the first job starts the work."""
-        self._member = member
-        self._clock = clock
+    def __init__(self, shard: str, core: Core) -> None:
+        """Take the shard's name; the first job starts the work."""
+        self._shard = shard
+        self._core = core
         self._queue: asyncio.Queue[Job | None] = asyncio.Queue(QUEUE_MAX)
         self._held: Job | None = None
         self._task: asyncio.Task[None] | None = None
+        self._said: set[asyncio.Task[None]] = set()
 
-    async def put(self, product_id: str, write: ProductWrite | Order, until: float) -> int:
-        """Write a product; return how many of its pictures went, once reads see it. Raises ShardError."""
-        if isinstance(self._member.state, Away):
-            raise self._member.state.error
+    async def put(self, product_id: str, write: ProductWrite | None, request: Request | None, until: float) -> int:
+        """Write a product; return how many of its pictures went, once it is acknowledged. Raises RouterError."""
+        loop = asyncio.get_running_loop()
         if self._task is None:
             self._task = asyncio.ensure_future(self._work())
-        job = Job(product_id, write, until, asyncio.get_running_loop().create_future())
+        job = Job(product_id, write, request, until, loop.create_future())
         try:
-            async with asyncio.timeout(until - time.monotonic()):
+            async with asyncio.timeout_at(until):
                 await self._queue.put(job)
         except TimeoutError as error:
-            raise ShardTimedOut(self._member.shard.name, "had no room for the write; nothing was written") from error
-        done, _ = await asyncio.wait([job.done], timeout=max(until - time.monotonic(), 0))
+            raise ShardTimedOut(self._shard, "had no room for the write; nothing was written") from error
+        done, _ = await asyncio.wait([job.done], timeout=max(until - loop.time(), 0))
         if not done:
-            raise ShardTimedOut(self._member.shard.name, "did not confirm in time; whether it wrote is unknown")
+            raise ShardTimedOut(self._shard, "did not confirm in time; whether it wrote is unknown")
         return job.done.result()
 
     async def close(self) -> None:
@@ -80,6 +86,8 @@ class Writer:
         if self._task is not None:
             await self._queue.put(None)
             await self._task
+        if self._said:
+            await asyncio.wait(self._said)
 
     async def _work(self) -> None:
         while (first := self._held or await self._queue.get()) is not None:
@@ -103,80 +111,183 @@ class Writer:
         return list(jobs.values())
 
     async def _run(self, jobs: Sequence[Job]) -> None:
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         for job in jobs:
             if job.until <= now:
-                _fail(job, ShardTimedOut(self._member.shard.name, "was busy writing; nothing was written"))
-        jobs = [job for job in jobs if job.until > now]
+                _fail(job, ShardTimedOut(self._shard, "was busy writing; nothing was written"))
+        jobs = [job for job in jobs if not job.done.done()]
         if not jobs:
             return
         try:
-            gone = await self._write(jobs, max(job.until for job in jobs))
-        except ShardError as error:
-            self._member.report(error)
+            begun, busy, epoch = await self._core.take([job.product_id for job in jobs])
+            self._come_again([job for job in jobs if job.product_id in busy])
+            if begun:
+                await self._write({job.product_id: job for job in jobs}, begun, epoch)
+        except Exception as error:  # a bug is for its callers to see; the writes after it must find a writer
             for job in jobs:
                 _fail(job, error)
-        except Exception as error:  # a bug is for its callers to see; the writes after it must find a writer
+
+    def _come_again(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs again whose products another writer holds, after a moment; their callers' deadlines still hold."""
+        for job in jobs:
+            asyncio.get_running_loop().call_later(BUSY_S, self._again, job)
+
+    def _again(self, job: Job) -> None:
+        if self._queue.full():
+            _fail(job, ShardTimedOut(self._shard, "another writer holds the product; nothing was written"))
+        else:
+            self._queue.put_nowait(job)
+
+    async def _write(self, jobs: Mapping[str, Job], begun: Sequence[Begun], epoch: int) -> None:
+        """Write what was taken; acknowledge it, or let go of it and say what is known."""
+        group = self._core.atlas.view.groups[self._shard]
+        in_sync = {one.name for one in group.replicas if one.sync is Sync.IN_SYNC or not self._core.safeguards.hints}
+        mine = [jobs[one.product_id] for one in begun]
+        try:
+            repeated = await self._repeated(mine)
+            fresh = [one for one in begun if one.product_id not in repeated]
+            plan = self._plan(jobs, fresh)
+            patience_s = self._core.timing.patience_s
+            outcome = await apply(group, plan, in_sync, max(job.until for job in mine), patience_s) if fresh else {}
+        except BaseException:
+            self._core.holds.drop(begun, epoch)
+            raise
+        confirmed = [name for name in outcome if name in in_sync and outcome[name].done]
+        if fresh and not confirmed:
+            await self._give_up(mine, begun, outcome, epoch)
+            return
+        gone = outcome[confirmed[0]].gone if confirmed else {}
+        finish = self._finish(group, jobs, begun, repeated, outcome, gone)
+        reached = await self._core.holds.finish(finish, epoch)
+        for product_id, version in self._dead(jobs, fresh).items():
+            self._core.tombstones.add(product_id, version)
+        for job in mine:
+            if job.product_id in repeated:
+                _fail(job, Repeated(repeated[job.product_id]))
+        self._acknowledge(
+            [job for job in mine if job.product_id not in repeated],
+            Ended(gone, reached, finish.announce or reached > epoch),
+        )
+
+    async def _repeated(self, jobs: Sequence[Job]) -> dict[str, str]:
+        """Return the first answers to those of the jobs whose request another router has answered meanwhile."""
+        asked = {job.request.request_id: job for job in jobs if job.request is not None}
+        if not asked or not self._core.safeguards.idempotency:
+            return {}
+        found = await self._core.store.answers(list(asked))
+        return {asked[name].product_id: answer.text for name, answer in found.items()}
+
+    def _plan(self, jobs: Mapping[str, Job], begun: Sequence[Begun]) -> Plan:
+        rows: list[Row] = []
+        for one in begun:
+            write = jobs[one.product_id].write
+            if write is not None:
+                rows += _rows(write, one.version)
+        return Plan(rows, {one.product_id: one for one in begun}, lambda: self._core.lease.valid)
+
+    async def _give_up(
+        self, jobs: Sequence[Job], begun: Sequence[Begun], outcome: Mapping[str, Applied], epoch: int
+    ) -> None:
+        """Tell the callers that no replica in sync has the write; where it may still arrive, others must know."""
+        sent = any(one.sent for one in outcome.values())
+        if sent or any(one.suspect for one in begun):
+            self._core.holds.drop(begun, epoch)
+        else:
+            await self._core.holds.finish(Finish(begun), epoch)
+        error = next((one.error for one in outcome.values() if one.error is not None), None)
+        said = error.reason if error is not None else "has no replica in sync"
+        ending = "; whether it wrote is unknown, and the same write may be sent again" if sent else "; nothing was written"
+        kind = type(error) if error is not None else ShardUnreachable
+        for job in jobs:
+            _fail(job, kind(self._shard, said + ending))
+
+    def _finish(
+        self,
+        group: Group,
+        jobs: Mapping[str, Job],
+        begun: Sequence[Begun],
+        repeated: Mapping[str, str],
+        outcome: Mapping[str, Applied],
+        gone: Mapping[str, int],
+    ) -> Finish:
+        """Say what the batch leaves in the store."""
+        on = self._core.safeguards
+        fresh = [one for one in begun if one.product_id not in repeated]
+        lacking = [one.name for one in group.replicas if not (one.name in outcome and outcome[one.name].done)]
+        hints = [(name, one.product_id, name in outcome and outcome[name].sent) for name in lacking for one in fresh]
+        suspects = [one for one in fresh if one.suspect]
+        dead = self._dead(jobs, fresh)
+        tombstones = {
+            one.product_id: dead[one.product_id]
+            for one in fresh
+            if one.suspect or (jobs[one.product_id].write is None and (gone[one.product_id] or lacking))
+        }
+        return Finish(
+            begun,
+            hints=hints if on.hints else (),
+            rechecks=[(one.name, each.product_id) for one in group.replicas for each in suspects if each.left],
+            tombstones=tombstones if on.tombstones else {},
+            answers=[
+                Answer(job.request.request_id, job.request.digest, _answer(job, job.request, gone))
+                for job in (jobs[one.product_id] for one in fresh)
+                if job.request is not None and on.idempotency
+            ],
+            announce=bool(suspects),
+        )
+
+    def _dead(self, jobs: Mapping[str, Job], begun: Sequence[Begun]) -> dict[str, int]:
+        """Return up to which version the rows of each product are dead from now on."""
+        if not self._core.safeguards.tombstones:
+            return {one.product_id: 0 for one in begun}
+        return {
+            one.product_id: one.version if jobs[one.product_id].write is None else one.version - 1 for one in begun
+        }
+
+    def _acknowledge(self, jobs: Sequence[Job], ended: Ended) -> None:
+        """Tell the callers: at once, or when every router has seen what they must know. The next batch need not wait."""
+        if not ended.announced:
+            for job in jobs:
+                _succeed(job, ended.gone)
+            return
+        task = asyncio.ensure_future(self._when_seen(jobs, ended))
+        self._said.add(task)
+        task.add_done_callback(self._said.discard)
+
+    async def _when_seen(self, jobs: Sequence[Job], ended: Ended) -> None:
+        try:
+            await self._core.lease.seen_by_all(ended.epoch, max((job.until for job in jobs), default=0.0))
+        except RouterError as error:
             for job in jobs:
                 _fail(job, error)
         else:
             for job in jobs:
-                if not job.done.done():
-                    job.done.set_result(gone[job.product_id])
-
-    async def _write(self, jobs: Sequence[Job], until: float) -> Mapping[str, int]:
-        """Write one batch; return for each product how many pictures went."""
-        shard = self._member.shard
-        heads = await shard.heads([job.product_id for job in jobs], until - time.monotonic())
-        rows = [row for job in jobs if isinstance(job.write, ProductWrite) for row in self._rows(job.write, heads)]
-        gone = _gone(jobs, heads)
-        try:
-            if rows:
-                await shard.upsert(rows, until - time.monotonic())
-            if gone:
-                await shard.delete(gone, until - time.monotonic())
-        except ShardError as error:
-            said = f"{error.reason}; whether it wrote is unknown, and the same write may be sent again"
-            raise type(error)(error.shard, said) from error
-        return {job.product_id: sum(head.product_id == job.product_id for head in gone) for job in jobs}
-
-    def _rows(self, write: ProductWrite, heads: Sequence[Head]) -> list[Row]:
-        known = max((head.version for head in heads if head.product_id == write.product_id), default=0)
-        version = self._clock.next(after=known)
-        slot = slot_of(write.product_id)
-        return [
-            Row(
-                product_id=write.product_id,
-                image_id=picture.image_id,
-                slot=slot,
-                version=version,
-                model=write.model,
-                attributes=write.attributes,
-                picture=picture.facts,
-                vector=picture.vector,
-            )
-            for picture in write.pictures
-        ]
+                _succeed(job, ended.gone)
 
 
-def _gone(jobs: Sequence[Job], heads: Sequence[Head]) -> list[Head]:
-    """Return the pictures that the jobs leave no place for."""
-    of: dict[str, list[Head]] = {job.product_id: [] for job in jobs}
-    for head in heads:
-        of[head.product_id].append(head)
-    gone: list[Head] = []
-    for job in jobs:
-        found = of[job.product_id]
-        match job.write:
-            case Order.DELETE:
-                gone += found
-            case Order.TIDY:
-                newest = max((head.version for head in found), default=0)
-                gone += [head for head in found if head.version < newest]
-            case ProductWrite(pictures=pictures):
-                named = {picture.image_id for picture in pictures}
-                gone += [head for head in found if head.image_id not in named]
-    return gone
+def _rows(write: ProductWrite, version: int) -> list[Row]:
+    slot = slot_of(write.product_id)
+    return [
+        Row(
+            product_id=write.product_id,
+            image_id=picture.image_id,
+            slot=slot,
+            version=version,
+            model=write.model,
+            attributes=write.attributes,
+            picture=picture.facts,
+            vector=picture.vector,
+        )
+        for picture in write.pictures
+    ]
+
+
+def _answer(job: Job, request: Request, gone: Mapping[str, int]) -> str:
+    return request.answer if job.write is not None else str(gone[job.product_id])
+
+
+def _succeed(job: Job, gone: Mapping[str, int]) -> None:
+    if not job.done.done():
+        job.done.set_result(gone[job.product_id])
 
 
 def _fail(job: Job, error: BaseException) -> None:

@@ -1,0 +1,130 @@
+"""Brings replicas back in sync and settles what dead routers left, by and by. Knows no caller.
+
+Hints hold no rows: a replica that was away gets the newest state of each product that it may lack, from one that has
+it. Several routers may tend one shop: who drains a replica is a duty in the store.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from lookalike_router.core import Core
+from lookalike_router.errors import LeaseLost, RouterError, ShardError, StaleMap, StoreFailed
+from lookalike_router.group import Group
+from lookalike_router.reconcile import Reconciler
+from lookalike_router.replica import Away, Replica
+from lookalike_router.slots import slot_of
+from lookalike_router.store import Sync
+
+log = logging.getLogger(__name__)
+
+# Products reconciled together: some hundred rows, well below what a batch of writes takes.
+PRODUCTS_AT_ONCE = 64
+# One batch of them takes milliseconds; a replica that hangs must not hold the products for long.
+BATCH_DEADLINE_S = 5.0
+# Batches of one replica in a row before the others' turn.
+BATCHES_IN_A_ROW = 20
+
+
+class Keeper:
+    """Tends one shop in the background."""
+
+    def __init__(self, core: Core, reconciler: Reconciler) -> None:
+        """Take the router's means; `start` begins the work."""
+        self._core = core
+        self._reconciler = reconciler
+        self._tasks: list[asyncio.Task[None]] = []
+        self._draining: dict[str, asyncio.Task[None]] = {}
+        self._recheck_at = 0.0
+
+    def start(self) -> None:
+        """Begin."""
+        timing = self._core.timing
+        self._tasks = [
+            asyncio.ensure_future(_every(timing.tend_s, self._tend)),
+            asyncio.ensure_future(_every(timing.prune_s, self._core.store.prune)),
+        ]
+
+    async def close(self) -> None:
+        """Stop; what was begun is left to others."""
+        tasks = [*self._tasks, *self._draining.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _tend(self) -> None:
+        await self._core.holds.let_go()
+        await self._settle(await self._core.store.orphans(PRODUCTS_AT_ONCE))
+        counts = await self._core.store.hint_counts()
+        now = asyncio.get_running_loop().time()
+        recheck = now >= self._recheck_at
+        if recheck:
+            self._recheck_at = now + self._core.timing.recheck_s
+        for group in self._core.atlas.view.groups.values():
+            for replica in group.replicas:
+                if recheck or replica.name in counts or replica.sync is Sync.BEHIND:
+                    self._drain_soon(group, replica)
+
+    async def _settle(self, orphans: Sequence[str]) -> None:
+        """Decide what becomes of products whose writer died or gave up."""
+        view = self._core.atlas.view
+        of: dict[str, list[str]] = {}
+        for product_id in orphans:
+            of.setdefault(view.placement.owners[slot_of(product_id)], []).append(product_id)
+        until = asyncio.get_running_loop().time() + BATCH_DEADLINE_S
+        for shard, product_ids in of.items():
+            try:
+                await self._reconciler.reconcile(view.groups[shard], product_ids, until)
+            except ShardError as error:
+                log.debug("orphans of shard=%s wait: %s", shard, type(error).__name__)
+
+    def _drain_soon(self, group: Group, replica: Replica) -> None:
+        """Drain a replica unless that is under way, or it cannot be reached."""
+        if replica.name in self._draining or isinstance(replica.state, Away):
+            return
+        task = asyncio.ensure_future(_quietly(self._drain(group.name, replica)))
+        self._draining[replica.name] = task
+        task.add_done_callback(lambda _: self._draining.pop(replica.name, None))
+
+    async def _drain(self, shard: str, replica: Replica) -> None:
+        duty = f"drain {replica.name}"
+        store, router = self._core.store, self._core.router
+        for _ in range(BATCHES_IN_A_ROW):
+            if not await store.take_duty(duty, router, self._core.timing.lease_s + BATCH_DEADLINE_S):
+                return
+            group = self._core.atlas.view.groups.get(shard)
+            if group is None or replica not in group.replicas:
+                return
+            hints = await store.hints(replica.name, PRODUCTS_AT_ONCE)
+            if all(hint.recheck for hint in hints) and replica.sync is Sync.BEHIND:
+                if await store.mark_in_sync(replica.name):
+                    await self._core.atlas.refresh()
+                    log.info("replica=%s is in sync again", replica.name)
+            if not hints:
+                return
+            until = asyncio.get_running_loop().time() + BATCH_DEADLINE_S
+            names = list(dict.fromkeys(hint.product_id for hint in hints))
+            outcome = await self._reconciler.reconcile(group, names, until, hints=hints)
+            if len(outcome.busy) == len(names) or replica.name in outcome.unreached:
+                return
+
+
+async def _every(seconds: float, work: "Any") -> None:
+    while True:
+        await _quietly(work())
+        await asyncio.sleep(seconds)
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    """Run work that is tried again anyway: that a shard or the store is away is no news here."""
+    try:
+        await work
+    except (ShardError, StoreFailed, LeaseLost, StaleMap) as error:
+        log.debug("background work waits: %s", type(error).__name__)
+    except RouterError:
+        raise
+    except asyncio.CancelledError:
+        raise
+    except Exception:  # a bug must not end the work for good
+        log.exception("background work failed")

@@ -1,0 +1,93 @@
+"""Keeps this router's lease in the store, and so learns what other routers changed. Knows no rows.
+
+The lease is counted from before it was asked for, so that it ends here before it ends in the store.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from lookalike_router.atlas import Atlas
+from lookalike_router.errors import LeaseLost, ShardTimedOut, StoreFailed
+from lookalike_router.store import Store
+from lookalike_router.timing import Timing
+
+# A lease is renewed when this much of it is over: two renewals may fail.
+RENEW_AFTER = 1 / 3
+
+
+class Lease:
+    """One router's lease."""
+
+    def __init__(self, store: Store, router: str, atlas: Atlas, reached: Callable[[], int], timing: Timing) -> None:
+        """Take who we are, and what says which epoch we have reached."""
+        self._store = store
+        self._router = router
+        self._atlas = atlas
+        self._reached = reached
+        self._timing = timing
+        self._until = 0.0
+        self._renew_at = 0.0
+        self._told = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def valid(self) -> bool:
+        """Whether the lease runs; what was read while it did not may be of an old map."""
+        return asyncio.get_running_loop().time() < self._until
+
+    async def start(self) -> None:
+        """Take the lease, and keep it from now on. Raises StoreFailed."""
+        await self.renew()
+        self._task = asyncio.ensure_future(self._keep())
+
+    async def renew(self) -> None:
+        """Renew the lease now. Raises StoreFailed."""
+        begun_s = asyncio.get_running_loop().time()
+        epoch = self._reached()
+        beat = await self._store.beat(self._router, self._timing.lease_s, epoch)
+        self._told = epoch
+        await self._atlas.refresh(beat)
+        self._until = begun_s + self._timing.lease_s
+        self._renew_at = begun_s + self._timing.lease_s * RENEW_AFTER
+
+    async def check(self) -> None:
+        """Return if the lease runs, else try to renew it; raise LeaseLost or StoreFailed."""
+        if not self.valid:
+            await self.renew()
+        if not self.valid:
+            raise LeaseLost("this router could not renew its lease in time; send the write again")
+
+    async def seen_by_all(self, epoch: int, until: float) -> None:
+        """Return once every live router works with the map of `epoch` or a newer one. Raises StoreFailed."""
+        if self._atlas.view.epoch < epoch:
+            await self._atlas.refresh()
+        loop = asyncio.get_running_loop()
+        while True:
+            others = [one for one in await self._store.routers() if one.live and one.router != self._router]
+            if all(one.epoch >= epoch for one in others):
+                return
+            if loop.time() >= until:
+                raise ShardTimedOut("store", "another router has not seen the change yet; whether it stands is unknown")
+            await asyncio.sleep(self._timing.poll_s / 4)
+
+    async def close(self) -> None:
+        """Give the lease back; if the store is away it ends by itself."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            await self._store.leave(self._router)
+        except StoreFailed:
+            return
+
+    async def _keep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                if loop.time() >= self._renew_at or self._reached() != self._told:
+                    await self.renew()
+                else:
+                    await self._atlas.refresh(await self._store.look())
+            except StoreFailed:
+                pass  # reads go on and say that the map may be stale; the next turn tries again
+            await asyncio.sleep(self._timing.poll_s)

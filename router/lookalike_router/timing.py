@@ -1,0 +1,26 @@
+"""Says how often a router does what it does by itself. Knows no clock."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds between things; a simulation has its own."""
+
+    lease_s: float = 3.0
+    """A router that is silent for longer writes no more, and others take over what it was writing."""
+    poll_s: float = 0.1
+    """How soon a router sees that the map or a tombstone is new; others wait for that before they acknowledge."""
+    tend_s: float = 0.25
+    """How soon orphans and hints are looked for."""
+    recheck_s: float = 2.0
+    """How often rechecks that have come due are looked for."""
+    sweep_s: float = 5.0
+    """How long the comparison of replicas in the background rests between two windows of slots."""
+    prune_s: float = 60.0
+    """How often the store forgets what no one can need any more."""
+    patience_s: float = 2.0
+    """How long a write waits for a slow replica once another one has it; the slow one then gets a hint."""
+
+
+USUAL = Timing()
