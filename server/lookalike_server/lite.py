@@ -117,6 +117,8 @@ def main() -> None:
     # Imported here: only the process that serves needs the engine.
     from milvus_lite.adapter.grpc.server import run_server
 
+    # A shell's background jobs ignore SIGINT, and so would this process, which is told to end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_starter, daemon=True).start()
     run_server(told.data_dir, host=HOST, port=told.port)
 
