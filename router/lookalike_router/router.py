@@ -1,93 +1,109 @@
-"""Spreads writes over the shards and asks all of them at once. Knows no images, no wire and no Milvus."""
+"""One shop over several shards, as everyone above it sees it. Knows no images, no wire and no Milvus."""
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
-from typing import Self, TypeVar
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router import scan
 from lookalike_router.answer import (
     Coverage,
     Found,
     Page,
     ProductWrite,
+    Request,
     ShardPlace,
     ShardReport,
-    State,
+    ShardSpec,
     Topology,
+    Verified,
 )
-from lookalike_router.clock import HybridClock
-from lookalike_router.errors import (
-    ModelConflict,
-    PlacementConflict,
-    RouterError,
-    ShardError,
-    ShardFailed,
-    ShardRefused,
-    ShardTimedOut,
-)
+from lookalike_router.ask import Asker
+from lookalike_router.atlas import Atlas, Connect
+from lookalike_router.core import Core
+from lookalike_router.errors import MapConflict, ModelConflict, Repeated, RequestConflict, RouterError, ShardRefused
+from lookalike_router.fill import Filling, strangers
 from lookalike_router.filter import Filter
-from lookalike_router.member import GRACE_S, RECHECK_S, Away, InUse, Member
+from lookalike_router.founding import close_all, join_new, opened_map
+from lookalike_router.holds import Holds
+from lookalike_router.keeper import Keeper
+from lookalike_router.lease import Lease
 from lookalike_router.merge import hits
-from lookalike_router.placement import Placement, plan
+from lookalike_router.reads import Reads
+from lookalike_router.reconcile import Reconciler
+from lookalike_router.replica import Replica
+from lookalike_router.report import reports
+from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.search import Question, search
-from lookalike_router.shard import DIM, ROWS_MAX, Row, Shard, Stored
-from lookalike_router.slots import SLOTS, SlotRange, slot_of, within
+from lookalike_router.shard import DIM, ROWS_MAX, Row
+from lookalike_router.slots import SLOTS, slot_of
 from lookalike_router.storable import check
-from lookalike_router.store import SqlStore
-from lookalike_router.writer import Order, Writer
+from lookalike_router.store import Answer, Store, Sync
+from lookalike_router.sweep import Sweeper
+from lookalike_router.timing import USUAL, Timing
+from lookalike_router.tombstones import Tombstones
+from lookalike_router.verify import verifying
+from lookalike_router.writer import Writer
 
 JOIN_DEADLINE_S = 30.0
-# Products read in one call: 2,048 rows of 32 pictures each, a few MB.
-READ_PRODUCTS_MAX = 64
-TIDY_DEADLINE_S = 10.0
-
-Answer = TypeVar("Answer")
 
 
 class Router:
     """One shop over several shards. Lives in one event loop; `open` makes it."""
 
-    def __init__(self, store: SqlStore, placement: Placement, members: Iterable[Member], clock: HybridClock) -> None:
+    def __init__(self, core: Core, shop: str, connect: Connect) -> None:
         """Take parts that belong together."""
-        self._store = store
-        self._placement = placement
-        self._members = {member.shard.name: member for member in members}
-        self._writers = {name: Writer(member, clock) for name, member in self._members.items()}
-        self._ranges = {name: placement.ranges(name) for name in self._members}
-        self._tidying: set[asyncio.Task[int]] = set()
+        self._core = core
+        self._shop = shop
+        self._connect = connect
+        self._asker = Asker()
+        self._writers: dict[str, Writer] = {}
+        self._reconciler = Reconciler(core)
+        self._keeper = Keeper(core, self._reconciler)
+        self._filling = Filling(core, self._reconciler)
+        self._sweeper = Sweeper(core, self._reconciler)
+
+    @property
+    def id(self) -> str:
+        """Names this router among those of the shop."""
+        return self._core.router
 
     @classmethod
     async def open(
         cls,
-        store: SqlStore,
-        shards: Sequence[Shard],
+        store: Store,
+        specs: Sequence[ShardSpec],
+        connect: Connect,
         *,
+        router: str | None = None,
         deadline_s: float = JOIN_DEADLINE_S,
-        wall_s: Callable[[], float] = time.time,
+        timing: Timing = USUAL,
+        safeguards: Safeguards = ALL,
     ) -> Self:
         """Join the shards; plan the map on the first start, when all must be reachable.
 
-        Later starts tolerate shards that are down. Another set of shards than the map's raises PlacementConflict.
+        Later starts tolerate endpoints that are down, and need no `specs`; those given must be the map's, and new
+        addresses are written to it. Anything else raises PlacementConflict.
         """
-        weights = {shard.name: shard.weight for shard in shards}
-        shop = await asyncio.to_thread(store.shop)
-        placement = await asyncio.to_thread(store.placement)
-        _check_weights(weights, len(shards), placement)
-        members = [Member(shard, shop) for shard in shards]
+        shop, found, replicas = await opened_map(store, specs, connect, deadline_s)
+        name = router or secrets.token_hex(8)
+        tombstones = Tombstones(asyncio.get_running_loop().time)
+        atlas = Atlas(store, connect, shop, tombstones, found, replicas)
+        holds = Holds(store, name, lambda: atlas.view.epoch)
+        lease = Lease(store, name, atlas, holds.reached, timing)
+        core = Core(name, store, atlas, holds, lease, tombstones, safeguards, timing)
         try:
-            await _join(members, placement is None, deadline_s)
-            if placement is None:
-                placement = plan(weights)
-                await asyncio.to_thread(store.found, placement)
+            await atlas.refresh()
+            await lease.start()
         except BaseException:
-            await asyncio.gather(*(member.close() for member in members))
+            await atlas.close()
             raise
-        return cls(store, placement, members, HybridClock(wall_s))
+        self = cls(core, shop, connect)
+        for background in (self._keeper, self._filling, self._sweeper):
+            background.start()
+        return self
 
     async def search(
         self,
@@ -101,78 +117,107 @@ class Router:
         """Return for each of `queries` (n, 256) the `limit` best products; a lost shard costs coverage only."""
         if queries.ndim != 2 or queries.shape[1] != DIM or not 1 <= limit <= ROWS_MAX:
             raise ValueError(f"queries are (n, {DIM}), limit is 1 to {ROWS_MAX}; got {queries.shape} and {limit}")
-        owners = [member for name, member in self._members.items() if self._ranges[name]]
+        view = self._core.atlas.view
+        owners = [group for group in view.groups.values() if group.ranges]
         question = Question(queries, limit, where, score_min)
-        merged, missing = await search(owners, self._placement.owners, question, time.monotonic() + deadline_s)
-        lost = {one.shard for one in missing}
-        covered = sum(len(run) for member in owners for run in self._owned_unless(member, lost))
-        coverage = Coverage(len(owners), len(owners) - len(lost), covered / SLOTS, missing)
-        return Found([hits(groups) for groups in merged], coverage)
+        until = asyncio.get_running_loop().time() + deadline_s
+        safeguards = self._core.safeguards
+        found = await search(self._asker, owners, view.placement.owners, question, until, self._dead, safeguards)
+        lost = {one.shard for one in found.missing}
+        covered = sum(len(run) for group in owners if group.name not in lost for run in group.ranges)
+        coverage = Coverage(
+            shards_asked=len(owners),
+            shards_answered=len(owners) - len(lost),
+            slots_fraction=covered / SLOTS,
+            missing=found.missing,
+            behind=found.behind,
+            stale=not self._core.lease.valid,
+        )
+        return Found([hits(products) for products in found.merged], coverage, found.explained)
 
     async def upsert(self, products: Sequence[ProductWrite], deadline_s: float) -> list[RouterError | None]:
-        """Store products whole; return for each None once reads see it, or what went wrong."""
-        until = time.monotonic() + deadline_s
+        """Store products whole; return for each None once it is acknowledged, or what went wrong.
+
+        Repeated stands for a request that another router answered meanwhile.
+        """
+        until = asyncio.get_running_loop().time() + deadline_s
         return await asyncio.gather(*(self._upsert(product, until) for product in products))
+
+    async def delete(self, product_id: str, deadline_s: float, request: Request | None = None) -> int:
+        """Delete a product; return how many pictures went with it, 0 if there was none. Raises RouterError."""
+        until = asyncio.get_running_loop().time() + deadline_s
+        try:
+            return await self._writer(product_id).put(product_id, None, request, until)
+        except Repeated as repeated:
+            return int(repeated.text)
+
+    async def replay(self, request_id: str, digest: str) -> str | None:
+        """Return the first answer to a request, None if it is new; raise RequestConflict for another payload."""
+        if not self._core.safeguards.idempotency:
+            return None
+        answer = (await self._core.store.answers([request_id])).get(request_id)
+        if answer is None:
+            return None
+        if answer.digest != digest:
+            raise RequestConflict(f"the request id {request_id!r} was used before with another payload; make a new one")
+        return answer.text
+
+    async def record(self, request: Request) -> None:
+        """Keep the answer to a request that had nothing to write. Raises StoreFailed."""
+        await self._core.store.record(Answer(request.request_id, request.digest, request.answer))
 
     async def get(self, product_ids: Sequence[str], deadline_s: float) -> dict[str, list[Row]]:
         """Return the rows of those products that exist; raise ShardError if an owner cannot say."""
-        until = time.monotonic() + deadline_s
-        asked: dict[str, list[str]] = {}
-        for product_id in sorted(set(product_ids)):
-            asked.setdefault(self._owner(product_id), []).append(product_id)
-        reads = (
-            self._ask(owner, partial(self._members[owner].shard.read, ids[i : i + READ_PRODUCTS_MAX]), until)
-            for owner, ids in asked.items()
-            for i in range(0, len(ids), READ_PRODUCTS_MAX)
-        )
-        found: dict[str, list[Row]] = {}
-        for row in (row for rows in await _all(reads) for row in rows):
-            found.setdefault(row.product_id, []).append(row)
-        newest = {product_id: _newest(rows) for product_id, rows in found.items()}
-        for product_id in newest:
-            if len(newest[product_id]) < len(found[product_id]):
-                self._tidy(product_id)
-        return newest
-
-    async def delete(self, product_id: str, deadline_s: float) -> int:
-        """Delete a product; return how many pictures went with it, 0 if there was none. Raises ShardError."""
-        return await self._writers[self._owner(product_id)].put(product_id, Order.DELETE, time.monotonic() + deadline_s)
+        return await self._reads().get(product_ids, asyncio.get_running_loop().time() + deadline_s)
 
     async def scan(
         self, after: tuple[int, str] | None, limit: int, *, where: Filter | None = None, deadline_s: float
     ) -> Page:
         """Return the `limit` products that follow `after` in the order (slot, product_id). Raises ShardError."""
-        until = time.monotonic() + deadline_s
-
-        async def count(window: SlotRange) -> int:
-            asks = (self._ask(name, partial(shard.count, runs, where), until) for name, shard, runs in self._in(window))
-            return sum(await _all(asks))
-
-        async def fetch(window: SlotRange) -> list[Stored]:
-            owners = self._in(window)
-            found = await _all(
-                self._fetch(name, partial(shard.scan, runs, where), until) for name, shard, runs in owners
-            )
-            return [row for rows in found for row in rows]
-
-        return await scan.page(after, limit, count, fetch)
+        return await self._reads().scan(after, limit, where, asyncio.get_running_loop().time() + deadline_s)
 
     def topology(self) -> Topology:
         """Return the placement map."""
+        view = self._core.atlas.view
         places = (
-            ShardPlace(name, self._placement.weights[name], self._members[name].shard.uri, self._ranges[name])
-            for name in sorted(self._members)
+            ShardPlace(name, view.placement.weights[name], view.map.replicas[name], view.groups[name].ranges)
+            for name in sorted(view.groups)
         )
-        return Topology(self._placement.epoch, SLOTS, tuple(places))
+        return Topology(view.epoch, SLOTS, tuple(places))
 
     async def shards(self, deadline_s: float) -> list[ShardReport]:
-        """Ask every shard how it is; one that does not answer is reported, never left out."""
-        until = time.monotonic() + deadline_s
-        return list(await asyncio.gather(*(self._report(place, until) for place in self.topology().shards)))
+        """Ask every replica how it is; one that does not answer is reported, never left out."""
+        return await reports(self._core.store, self._core.atlas.view, deadline_s)
+
+    async def add_shard(self, spec: ShardSpec, deadline_s: float) -> None:
+        """Add a shard whose endpoints are empty; it owns no slots yet. Raises MapConflict, ShardError, StoreFailed."""
+        if not spec.uris or not spec.weight > 0:
+            raise MapConflict("a shard has at least one address and a weight greater than 0")
+        if spec.name in self._core.atlas.view.groups:
+            raise MapConflict(f"there is a shard {spec.name} already; choose another name")
+        new = [self._new(f"{spec.name}/{i}", uri, Sync.IN_SYNC) for i, uri in enumerate(spec.uris, 1)]
+        await self._added(new, deadline_s, spec)
+
+    async def add_replica(self, shard: str, uri: str, deadline_s: float) -> str:
+        """Add an endpoint to a shard; return its name. It is filled in the background, verified, then in sync."""
+        name = await self._core.store.next_replica(shard)
+        await self._added([self._new(name, uri, Sync.FILLING)], deadline_s, None)
+        return name
+
+    async def remove_replica(self, name: str, deadline_s: float) -> None:
+        """Take an endpoint out; its rows stay where they are. Raises MapConflict for the last one in sync."""
+        found = await self._core.store.remove_replica(name)
+        await self._core.lease.seen_by_all(found.epoch, asyncio.get_running_loop().time() + deadline_s)
+
+    def verify(self, shard: str | None, *, repair: bool, from_slot: int = 0) -> AsyncIterator[Verified]:
+        """Compare the replicas of a shard, or of all, slot by slot; with `repair` make them equal."""
+        if shard is not None and shard not in self._core.atlas.view.groups:
+            raise MapConflict(f"there is no shard {shard}; there are {', '.join(sorted(self._core.atlas.view.groups))}")
+        return verifying(self._core.atlas, self._reconciler, shard=shard, repair=repair, from_slot=from_slot)
 
     async def claim_model(self, model: str, dim: int) -> None:
         """Say which model makes the vectors; the first word stands, another raises ModelConflict."""
-        standing = await asyncio.to_thread(self._store.claim, model, dim)
+        standing = await self._core.store.claim(model, dim)
         if standing != (model, dim):
             raise ModelConflict(
                 f"the shop's vectors were made by {standing[0]} ({standing[1]} numbers each), not by {model} ({dim}); "
@@ -180,142 +225,70 @@ class Router:
             )
 
     async def close(self) -> None:
-        """Finish what is being written, then let go of the shards."""
-        if self._tidying:
-            await asyncio.wait(self._tidying)
+        """Finish what is being written, then let go of the shards and the lease."""
         await asyncio.gather(*(writer.close() for writer in self._writers.values()))
-        await asyncio.gather(*(member.close() for member in self._members.values()))
+        await asyncio.gather(self._keeper.close(), self._filling.close(), self._sweeper.close())
+        await self._core.lease.close()
+        await self._core.atlas.close()
+        await self._core.store.close()
 
-    def _owner(self, product_id: str) -> str:
-        return self._placement.owners[slot_of(product_id)]
+    def _dead(self, product_id: str, version: int) -> bool:
+        return self._core.tombstones.dead(product_id, version)
 
-    def _owned_unless(self, member: Member, lost: set[str]) -> tuple[SlotRange, ...]:
-        return () if member.shard.name in lost else self._ranges[member.shard.name]
+    def _reads(self) -> Reads:
+        view = self._core.atlas.view
+        return Reads(self._asker, view.groups, view.placement.owners, self._dead, self._core.safeguards)
 
-    def _in(self, window: SlotRange) -> Iterable[tuple[str, Shard, tuple[SlotRange, ...]]]:
-        """Yield each shard that owns slots in a window, with those slots."""
-        for name, member in self._members.items():
-            runs = within(self._ranges[name], window)
-            if runs:
-                yield name, member.shard, runs
-
-    def _tidy(self, product_id: str) -> None:
-        """Delete what a crash left of older versions, by and by; who reads the product next tries again."""
-        until = time.monotonic() + TIDY_DEADLINE_S
-        task = asyncio.ensure_future(self._writers[self._owner(product_id)].put(product_id, Order.TIDY, until))
-        self._tidying.add(task)
-        task.add_done_callback(self._tidied)
-
-    def _tidied(self, task: asyncio.Task[int]) -> None:
-        self._tidying.discard(task)
-        if not task.cancelled() and not isinstance(task.exception(), ShardError):
-            task.result()
+    def _writer(self, product_id: str) -> Writer:
+        """Return the writer of the shard that owns a product."""
+        owner = self._core.atlas.view.placement.owners[slot_of(product_id)]
+        return self._writers.setdefault(owner, Writer(owner, self._core))
 
     async def _upsert(self, product: ProductWrite, until: float) -> RouterError | None:
         try:
             check(product)
-            await self._writers[self._owner(product.product_id)].put(product.product_id, product, until)
+            await self._writer(product.product_id).put(product.product_id, product, product.request, until)
         except RouterError as error:
             return error
         return None
 
-    async def _ask(self, name: str, call: Callable[[float], Awaitable[Answer]], until: float) -> Answer:
-        """Ask one shard something that no other can answer; raise ShardError if it cannot."""
-        member = self._members[name]
-        if isinstance(member.state, Away):
-            raise member.state.error
-        left_s = until - time.monotonic()
+    def _new(self, name: str, uri: str, sync: Sync) -> Replica:
+        """Return a replica for an address that no other has. Raises MapConflict."""
+        endpoint = self._connect(name, uri)
+        for places in self._core.atlas.view.map.replicas.values():
+            for place in places:
+                if place.uri == endpoint.uri:
+                    raise MapConflict(f"{endpoint.uri} is replica {place.name} already; give the address of another one")
+        return Replica(endpoint, sync, self._shop)
+
+    async def _added(self, new: Sequence[Replica], deadline_s: float, spec: ShardSpec | None) -> None:
+        """Join new endpoints and write them into the map: a whole shard, or one replica where `spec` is None."""
+        until = asyncio.get_running_loop().time() + deadline_s
         try:
-            async with asyncio.timeout(left_s + GRACE_S):
-                return await call(left_s)
-        except TimeoutError as error:
-            late = ShardTimedOut(name, f"did not answer in {left_s:.3f} s")
-            member.report(late)
-            raise late from error
-        except ShardError as error:
-            member.report(error)
+            if len({one.shard.uri for one in new}) < len(new):
+                raise MapConflict("the same address was given twice")
+            for one in new:
+                await join_new(one, until - asyncio.get_running_loop().time())
+                await self._check_rows(one, until)
+            if spec is not None:
+                found = await self._core.store.add_shard(spec.name, spec.weight, [one.shard.uri for one in new])
+            else:
+                found = await self._core.store.add_replica(new[0].name, new[0].shard.uri)
+        except BaseException:
+            await close_all(new)
             raise
+        for one in new:
+            self._core.atlas.adopt(one)
+        await self._core.lease.seen_by_all(found.epoch, until)
 
-    async def _fetch(
-        self, name: str, call: Callable[[int, float], Awaitable[list[Stored]]], until: float
-    ) -> list[Stored]:
-        rows = await self._ask(name, partial(call, ROWS_MAX), until)
-        if len(rows) >= ROWS_MAX:
-            raise ShardFailed(name, f"holds {ROWS_MAX} rows or more in a single slot; give the shop more shards")
-        return rows
-
-    async def _report(self, place: ShardPlace, until: float) -> ShardReport:
-        member = self._members[place.name]
-        start = time.monotonic()
-        rows, error = 0, None
-        try:
-            rows = await self._ask(place.name, partial(member.shard.count, place.ranges, None), until)
-        except ShardError as failed:
-            error = failed
-        state = State.HEALTHY
-        if error is not None:
-            state = State.REFUSED if isinstance(error, ShardRefused) else State.UNREACHABLE
-        return ShardReport(
-            name=place.name,
-            weight=place.weight,
-            uri=place.uri,
-            ranges=place.ranges,
-            state=state,
-            message="" if error is None else error.reason,
-            rows=rows,
-            latency_ms=(time.monotonic() - start) * 1000,
-            server_version=member.state.probe.server_version if isinstance(member.state, InUse) else "",
-        )
-
-
-def _check_weights(weights: dict[str, float], count: int, placement: Placement | None) -> None:
-    if not weights or len(weights) < count:
-        raise PlacementConflict("give at least one shard, and every shard a name of its own")
-    if any(not weight > 0 for weight in weights.values()):
-        raise PlacementConflict(f"every weight must be greater than 0; got {weights}")
-    if placement is not None and weights != placement.weights:
-        raise PlacementConflict(
-            f"the placement map has the shards {dict(placement.weights)} (name: weight), but {weights} were given; "
-            "start with those of the map"
-        )
-
-
-async def _join(members: Sequence[Member], founding: bool, deadline_s: float) -> None:
-    """Join all at once; while founding all must, later those that cannot are looked for in the background."""
-    joins = (_found(member, deadline_s) if founding else member.join(False, deadline_s) for member in members)
-    outcomes = await asyncio.gather(*joins, return_exceptions=True)
-    for member, outcome in zip(members, outcomes, strict=True):
-        if isinstance(outcome, ShardError) and not founding:
-            member.report(outcome)
-        elif outcome is not None:
-            raise outcome
-
-
-async def _found(member: Member, deadline_s: float) -> None:
-    """Join a shard of a new shop; its server may be starting still, and says it is ready before it is."""
-    until = time.monotonic() + deadline_s
-    while True:
-        try:
-            return await member.join(True, max(until - time.monotonic(), 0))
-        except ShardRefused:
-            raise
-        except ShardError:
-            if time.monotonic() + RECHECK_S > until:
-                raise
-            await asyncio.sleep(RECHECK_S)
-
-
-async def _all(asks: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """Return every answer; raise the first error once all have ended, so that none is left running."""
-    outcomes = await asyncio.gather(*asks, return_exceptions=True)
-    answers: list[Answer] = []
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        answers.append(outcome)
-    return answers
-
-
-def _newest(rows: list[Row]) -> list[Row]:
-    version = max(row.version for row in rows)
-    return sorted((row for row in rows if row.version == version), key=lambda row: row.image_id)
+    async def _check_rows(self, new: Replica, until: float) -> None:
+        """Raise ShardRefused if an endpoint holds rows that the shard it is to join does not have."""
+        group = self._core.atlas.view.groups.get(new.name.rpartition("/")[0])
+        siblings = [one.shard for one in group.replicas if one.sync is Sync.IN_SYNC] if group is not None else []
+        found = await strangers(new.shard, siblings[0] if siblings else None, until)
+        if found:
+            raise ShardRefused(
+                new.name,
+                f"{new.shard.uri} holds rows that the shard does not have, of {', '.join(found[:3])} and perhaps more; "
+                "empty it or give another server",
+            )
