@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from bench.shop import LOAD_DEADLINE_S, LOAD_ROWS, Times, Vectors, alone, clustered, crowd, rows_of, seal
 from lookalike_router import milvus
 from lookalike_router.router import Router
 from lookalike_router.store import SqlStore
-
-from bench.shop import LOAD_DEADLINE_S, LOAD_ROWS, Times, Vectors, alone, clustered, crowd, rows_of, seal
 
 LIMIT = 10
 DEADLINE_S = 30.0

@@ -5,7 +5,7 @@ Imports of the router only what every version of it has, because that process ru
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import numpy as np

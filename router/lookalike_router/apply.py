@@ -13,6 +13,10 @@ from lookalike_router.replica import GRACE_S, Away, Replica
 from lookalike_router.shard import Head, Row
 from lookalike_router.store import Begun
 
+# A write that a replica has not confirmed by now is as good as lost; less than RECHECK_AFTER_S of the store, so that
+# one which comes late is found by the recheck. A batch takes half a second on a busy standalone.
+WRITE_DEADLINE_S = 10.0
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -43,6 +47,7 @@ async def apply(
 ) -> dict[str, Applied]:
     """Write to every replica that can be reached; return what came of each. The late ones end by themselves."""
     loop = asyncio.get_running_loop()
+    until = min(until, loop.time() + WRITE_DEADLINE_S)
     outcome = {replica.name: Applied() for replica in group.replicas}
     tasks: dict[asyncio.Task[None], str] = {}
     for replica in group.replicas:

@@ -122,7 +122,8 @@ def _finish(
         (replica.name, product_id, replica.name in failed)
         for replica in group.replicas
         if replica.name not in right
-        for product_id in sorted(news)
+        # A copy that failed may still arrive, when the product is something else again.
+        for product_id in sorted(news | (wrong[replica.name].products if replica.name in failed else set()))
     ]
     settled = [hint for hint in hints if hint.replica in right and hint.product_id in names]
     return replace(left, hints=lacking, caught_up=settled)

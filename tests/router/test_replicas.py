@@ -1,0 +1,310 @@
+"""The promises of a shop with replicas, over endpoints in memory that break; over real ones in test_faults.py."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from lookalike_router.answer import Request, State
+from lookalike_router.errors import MapConflict, RequestConflict, ShardError, ShardRefused, StoreFailed
+from lookalike_router.router import Router
+from lookalike_router.store import Sync
+from tests.parts.shop import product, row, vectors
+from tests.router.breakable import S, Town, town, until
+from tests.simulation.loop import run
+
+PICTURES = list(vectors(4))
+
+
+def shop(scene: Callable[[Town], Awaitable[None]], shards: str = "a", replicas: int = 2) -> None:
+    """Play a scene on virtual time."""
+
+    async def play() -> None:
+        async with town(shards, replicas) as made:
+            await scene(made)
+
+    run(play())
+
+
+async def put(router: Router, product_id: str, pictures: int = 1, request: Request | None = None) -> None:
+    write = replace(product(product_id, PICTURES[:pictures]), request=request)
+    [error] = await router.upsert([write], S)
+    if error is not None:
+        raise error
+
+
+async def found(router: Router) -> set[str]:
+    answer = await router.search(PICTURES[0][None], 100, deadline_s=S)
+    assert answer.coverage.slots_fraction == 1.0
+    return {hit.product_id for hit in answer.answers[0]}
+
+
+def sync(router: Router, name: str) -> Sync:
+    places = (place for shard in router.topology().shards for place in shard.replicas)
+    return next(place.sync for place in places if place.name == name)
+
+
+def test_a_write_reaches_every_replica() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p", pictures=2)
+        assert len(made.held("a1")) == 2
+        assert made.held("a1") == made.held("a2")
+
+    shop(scene)
+
+
+def test_an_update_leaves_only_the_new_version() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p", pictures=3)
+        await put(router, "p", pictures=1)
+        assert len(made.held("a1")) == 1
+        assert made.held("a1") == made.held("a2")
+
+    shop(scene)
+
+
+def test_a_write_is_acknowledged_while_a_replica_is_down_and_reads_avoid_it_until_it_has_caught_up() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "old")
+        made["a2"].down = True
+        await put(router, "new")
+        assert sync(router, "a/2") is Sync.BEHIND
+        assert not any(head.product_id == "new" for head in made.held("a2"))
+        made["a2"].down = False
+        made["a1"].down = True
+        answer = await router.search(PICTURES[0][None], 100, deadline_s=S)
+        assert answer.coverage.behind == ("a",) or answer.coverage.missing
+        made["a1"].down = False
+        await until(lambda: sync(router, "a/2") is Sync.IN_SYNC)
+        assert made.held("a1") == made.held("a2")
+        assert await found(router) == {"old", "new"}
+
+    shop(scene)
+
+
+def test_a_write_that_no_replica_in_sync_has_is_refused() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        made["a2"].down = True
+        await put(router, "p")
+        made["a2"].down, made["a1"].down = False, True
+        with pytest.raises(ShardError):
+            await put(router, "q")
+
+    shop(scene)
+
+
+def test_a_delete_that_a_replica_missed_is_not_undone_by_it() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p")
+        made["a2"].down = True
+        assert await router.delete("p", S) == 1
+        made["a2"].down = False
+        await until(lambda: sync(router, "a/2") is Sync.IN_SYNC)
+        assert made.held("a1") == made.held("a2") == set()
+
+    shop(scene)
+
+
+def test_a_write_whose_reply_is_lost_everywhere_is_said_to_be_unknown_and_settles() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        made["a1"].deaf = made["a2"].deaf = True
+        with pytest.raises(ShardError, match="unknown"):
+            await put(router, "p")
+        assert made["a1"].writes == made["a2"].writes == 1
+        made["a1"].deaf = made["a2"].deaf = False
+        await put(router, "p", pictures=2)
+        assert len(made.held("a1")) == 2
+        assert made.held("a1") == made.held("a2")
+
+    shop(scene)
+
+
+def test_a_late_write_of_an_old_version_is_never_shown_and_goes_away() -> None:
+    async def scene(made: Town) -> None:
+        router, other = await made.open(), await made.open()
+        await put(router, "p")
+        [old] = [made["a1"].rows._rows[head] for head in made.held("a1")]
+        made["a1"].deaf = made["a2"].deaf = True
+        with pytest.raises(ShardError):
+            await put(router, "p")
+        made["a1"].deaf = made["a2"].deaf = False
+        assert await router.delete("p", S) == 1
+        late = replace(old, version=old.version + 1)
+        await made["a2"].rows.write([late], [], S)
+        for one in (router, other):
+            assert await found(one) == set()
+            assert await one.get(["p"], S) == {}
+        await until(lambda: not made.held("a2"))
+
+    shop(scene)
+
+
+def test_the_same_request_takes_effect_once() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        request = Request("r1", "digest", "first answer")
+        await put(router, "p", request=request)
+        assert await router.replay("r1", "digest") == "first answer"
+        assert await router.replay("r2", "digest") is None
+        with pytest.raises(RequestConflict):
+            await router.replay("r1", "another digest")
+        assert await router.delete("p", S, Request("r3", "digest", "")) == 1
+        assert await router.replay("r3", "digest") == "1"
+
+    shop(scene)
+
+
+def test_two_routers_on_one_store_are_one_system() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        await asyncio.gather(*(put(router, f"p{i}") for i in range(20) for router in (one, two)))
+        assert made.held("a1") == made.held("a2")
+        assert len(made.held("a1")) == 20
+        await one.delete("p3", S)
+        assert "p3" not in await found(two)
+        made["a2"].down = True
+        await put(one, "new")
+        assert sync(two, "a/2") is Sync.BEHIND
+        assert await found(two) == await found(one)
+
+    shop(scene)
+
+
+def test_what_a_dead_router_left_is_settled_by_another() -> None:
+    async def scene(made: Town) -> None:
+        one = await made.open()
+        await put(one, "p")
+        made["a2"].paused = asyncio.Event()
+        write = asyncio.ensure_future(one.upsert([product("p", PICTURES[:2])], S))
+        await until(lambda: len(made.held("a1")) == 2)
+        # Nothing of it goes on: as if its process were gone.
+        lease = one._core.lease
+        assert lease._task is not None
+        lease._task.cancel()
+        await asyncio.sleep(0)
+        two = await made.open()
+        made["a2"].paused.set()
+        made["a2"].paused = None
+        await write
+        await until(lambda: made.held("a1") == made.held("a2"))
+        await put(two, "p")
+        assert len(made.held("a1")) == 1
+
+    shop(scene)
+
+
+def test_a_new_replica_is_filled_verified_and_then_read_from() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        for i in range(30):
+            await put(router, f"p{i}")
+        name = await router.add_replica("a", "memory:a2", S)
+        assert name == "a/2"
+        assert sync(router, name) is Sync.FILLING
+        await put(router, "while filling")
+        await until(lambda: sync(router, name) is Sync.IN_SYNC)
+        assert made.held("a1") == made.held("a2")
+        await router.remove_replica("a/1", S)
+        assert len(await found(router)) == 31
+
+    shop(scene, replicas=1)
+
+
+def test_what_cannot_be_added_is_refused_with_what_to_do() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p")
+        with pytest.raises(MapConflict, match="a/1 already"):
+            await router.add_replica("a", "memory:a1", S)
+        with pytest.raises(MapConflict, match="another name"):
+            await router.add_shard(replace(made.specs[0], uris=("memory:x",)), S)
+        with pytest.raises(MapConflict, match="x"):
+            await router.add_replica("x", "memory:x1", S)
+        with pytest.raises(MapConflict):
+            await router.remove_replica("a/7", S)
+        stranger = made.connect("a/3", "memory:a3")
+        await stranger.rows.join(await made.store.shop(), founding=True, deadline_s=S)
+        await stranger.rows.write([row("unknown to its sibling")], [], S)
+        with pytest.raises(ShardRefused, match="unknown to its sibling"):
+            await router.add_replica("a", "memory:a3", S)
+        assert {place.name for place in router.topology().shards[0].replicas} == {"a/1", "a/2"}
+
+    shop(scene)
+
+
+def test_a_shard_that_is_added_owns_nothing_and_is_seen_by_every_router() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        await one.add_shard(replace(made.specs[0], name="b", uris=("memory:b1", "memory:b2")), S)
+        for router in (one, two):
+            [_, added] = router.topology().shards
+            assert (added.name, added.ranges, len(added.replicas)) == ("b", (), 2)
+        await put(two, "p")
+        assert await found(one) == {"p"}
+
+    shop(scene)
+
+
+def test_the_report_says_how_each_replica_is() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p")
+        made["a2"].down = True
+        await put(router, "q")
+        [shard] = await router.shards(S)
+        first, second = shard.replicas
+        assert (first.state, first.sync, first.rows, first.hints) == (State.HEALTHY, Sync.IN_SYNC, 2, 0)
+        assert (second.state, second.sync, second.hints) == (State.UNREACHABLE, Sync.BEHIND, 1)
+        assert second.message
+
+    shop(scene)
+
+
+def test_verify_finds_and_repairs_what_differs() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        for i in range(10):
+            await put(router, f"p{i}")
+        lost = sorted(made.held("a2"), key=repr)[0]
+        await made["a2"].rows.write([], [lost], S)
+        last = [one async for one in router.verify(None, repair=False)][-1]
+        assert (last.done, last.differing_total, last.repaired_total) == (True, 1, 0)
+        last = [one async for one in router.verify("a", repair=True)][-1]
+        assert (last.differing_total, last.repaired_total) == (1, 1)
+        assert made.held("a1") == made.held("a2")
+        last = [one async for one in router.verify(None, repair=False)][-1]
+        assert last.differing_total == 0
+
+    shop(scene)
+
+
+def test_a_store_that_is_away_costs_writes_and_no_reads() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p")
+        real = made.store.begin, made.store.look, made.store.beat
+
+        async def away(*_: object) -> None:
+            raise StoreFailed("the store is away")
+
+        made.store.begin = made.store.look = made.store.beat = away  # type: ignore[assignment,method-assign]
+        with pytest.raises(StoreFailed):
+            await put(router, "q")
+        assert await found(router) == {"p"}
+        await asyncio.sleep(10)
+        answer = await router.search(PICTURES[0][None], 100, deadline_s=S)
+        assert answer.coverage.stale
+        assert len(answer.answers[0]) == 1
+        made.store.begin, made.store.look, made.store.beat = real  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+        await put(router, "q")
+        assert not (await router.search(PICTURES[0][None], 100, deadline_s=S)).coverage.stale
+
+    shop(scene)
