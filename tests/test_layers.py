@@ -23,7 +23,7 @@ OWNERS = {
     "PIL": {"lookalike_server/image.py"},
     # export.py compares what onnxruntime and torch answer.
     "onnxruntime": {"lookalike_server/models/session.py", "lookalike_server/models/export.py"},
-    "pymilvus": {"lookalike_router/milvus.py", "lookalike_router/milvus_wire.py"},
+    "pymilvus": {f"lookalike_router/milvus{part}.py" for part in ("", "_channel", "_join", "_wire")},
     "sqlalchemy": {"lookalike_router/store.py"},
     "uhashring": {"lookalike_router/ring.py"},
     "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},

@@ -13,6 +13,9 @@ from lookalike_router.slots import SlotRange
 
 ALWAYS = "slot >= 0"
 NEVER = "slot < 0"
+# Servers of 2.3 take 60 ms to read a hundred ranges, 3 s for a thousand and minutes for more, but 0.2 s at most to read
+# the slots one by one.
+RANGES_MAX = 32
 # Bounds of the numbers that a shop can have in an int64 column, the missing one left out.
 INT_LEAST, INT_MOST = NO_NUMBER + 1, 2**62
 
@@ -38,6 +41,8 @@ def expression(where: Filter, holds: bool = True) -> str:
 
 def in_slots(ranges: Sequence[SlotRange]) -> str:
     """Return the expression that is true in these slots."""
+    if len(ranges) > RANGES_MAX:
+        return f"slot in {[slot for run in ranges for slot in range(run.first, run.last + 1)]}"
     return _joined("or", (f"(slot >= {run.first} and slot <= {run.last})" for run in ranges)) if ranges else NEVER
 
 

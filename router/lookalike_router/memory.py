@@ -92,20 +92,24 @@ class MemoryShard:
 
     async def digests(self, slots: SlotRange, deadline_s: float) -> dict[int, Digest]:
         """Return for each slot that holds rows how many and their order-free hash."""
-        rows = list(self._within([slots]))
-        if len(rows) >= ROWS_MAX:
-            raise ShardFailed(self.name, f"{slots} holds {ROWS_MAX} rows or more; ask for a smaller range")
+        rows = self._few([slots])
         return digests((row.slot, key_of(row.product_id, row.image_id, row.version)) for row in rows)
 
     async def heads_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Head]:
         """Return which rows there are in these slots."""
-        return [_head(row) for row in self._within(slots)]
+        return [_head(row) for row in self._few(slots)]
 
     async def close(self) -> None:
         """Keep the rows: memory is this shard's disk."""
 
     def _within(self, slots: Sequence[SlotRange]) -> Iterable[Row]:
         return (row for row in self._rows.values() if any(run.first <= row.slot <= run.last for run in slots))
+
+    def _few(self, slots: Sequence[SlotRange]) -> list[Row]:
+        rows = list(self._within(slots))
+        if len(rows) >= ROWS_MAX:
+            raise ShardFailed(self.name, f"holds {ROWS_MAX} rows or more of what was asked; ask for a smaller range")
+        return rows
 
 
 def _head(row: Row) -> Head:

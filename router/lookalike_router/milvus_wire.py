@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pymilvus.grpc_gen import common_pb2, milvus_pb2, schema_pb2
 
-from lookalike_router import columns
+from lookalike_router import columns, expression
 from lookalike_router.filter import COLUMNS
 from lookalike_router.shard import DIM, Candidate, Head, Row, Stored
 from lookalike_router.slots import slot_of
@@ -33,6 +33,7 @@ INT_COLUMNS = {
 # Bytes of UTF-8; a shop's ids are at most 128.
 TEXT_COLUMNS = {"key": 32, "product_id": 512, "image_id": 512, "model": 512, "document": columns.DOCUMENT_BYTES_MAX}
 HEAD_FIELDS = ["product_id", "image_id", "version"]
+KEY_FIELDS = ["slot", "key"]
 CANDIDATE_FIELDS = [*HEAD_FIELDS, "document"]
 STORED_FIELDS = [*CANDIDATE_FIELDS, "model"]
 ROW_FIELDS = [*STORED_FIELDS, "vector"]
@@ -40,8 +41,10 @@ LEVEL = common_pb2.ConsistencyLevel
 # Rows live in the partition that every collection has; vectors whose answers are known live beside them, so that a
 # join proves this very index, and no search or count of the shop meets them.
 ROWS, KNOWN = "_default", "known"
+# As of when a query answers, where it is not a timestamp that a server gave: now; or some seconds ago at the latest,
+# for which nobody waits but those who ask a server that has just started and still reads its own log.
 STRONG = 0
-EVENTUALLY = 1
+LATELY = 2
 LOADED = common_pb2.LoadState.LoadStateLoaded
 
 
@@ -100,7 +103,7 @@ def search(
     collection: str,
     queries: npt.NDArray[np.float32],
     limit: int,
-    expression: str,
+    said: str,
     ef: int,
     *,
     partition: str = ROWS,
@@ -116,7 +119,7 @@ def search(
     return milvus_pb2.SearchRequest(
         collection_name=collection,
         partition_names=[partition],
-        dsl=expression,
+        dsl=said,
         dsl_type=common_pb2.DslType.BoolExprV1,
         placeholder_group=common_pb2.PlaceholderGroup(placeholders=[vectors]).SerializeToString(),
         output_fields=CANDIDATE_FIELDS,
@@ -130,27 +133,33 @@ def search(
         ),
         nq=len(queries),
         consistency_level=LEVEL.Bounded,
-        guarantee_timestamp=2,  # what clients send with Bounded; the server works out its own
+        guarantee_timestamp=LATELY,
     )
 
 
-def query(collection: str, expression: str, fields: Sequence[str], limit: int | None, since: int) -> Any:
-    """Return the request for rows that meet an expression, as of `since`: a server's timestamp or STRONG."""
+def query(collection: str, said: str, fields: Sequence[str], limit: int | None, since: int) -> Any:
+    """Return the request for rows that meet an expression, as of `since`: a server's timestamp, STRONG or LATELY."""
+    level = {STRONG: LEVEL.Strong, LATELY: LEVEL.Bounded}.get(since, LEVEL.Customized)
     return milvus_pb2.QueryRequest(
         collection_name=collection,
         partition_names=[ROWS],
-        expr=expression,
+        expr=said,
         output_fields=fields,
         query_params=_pairs(limit=limit) if limit is not None else [],
-        consistency_level=LEVEL.Strong if since == STRONG else LEVEL.Customized,
+        consistency_level=level,
         guarantee_timestamp=since,
     )
+
+
+def nothing(collection: str, since: int) -> Any:
+    """Return the request that finds no row, and that once reads are as of `since`."""
+    return query(collection, expression.NEVER, ["version"], 1, since)
 
 
 def upsert(collection: str, rows: Sequence[Row], partition: str = ROWS) -> Any:
     """Return the request that stores rows whole."""
     texts: dict[str, list[str]] = {
-        "key": [columns.key_of(row.product_id, row.image_id) for row in rows],
+        "key": [columns.key_of(row.product_id, row.image_id, row.version) for row in rows],
         "product_id": [row.product_id for row in rows],
         "image_id": [row.image_id for row in rows],
         "model": [row.model for row in rows],
@@ -170,9 +179,9 @@ def upsert(collection: str, rows: Sequence[Row], partition: str = ROWS) -> Any:
     )
 
 
-def delete(collection: str, expression: str) -> Any:
-    """Return the request that deletes the rows that meet an expression."""
-    return milvus_pb2.DeleteRequest(collection_name=collection, expr=expression)
+def delete(collection: str, keys: Sequence[str]) -> Any:
+    """Return the request that deletes the rows with these primary keys."""
+    return milvus_pb2.DeleteRequest(collection_name=collection, expr=expression.of_keys(keys))
 
 
 def candidates(answer: Any, queries: int) -> list[list[Candidate]]:
@@ -203,6 +212,12 @@ def heads(answer: Any) -> list[Head]:
     """Return the heads that a query found."""
     fields = _columns(answer.fields_data)
     return list(map(Head, *(fields[name] for name in HEAD_FIELDS))) if fields else []
+
+
+def keys(answer: Any) -> list[tuple[int, str]]:
+    """Return slot and primary key of the rows that a query found."""
+    fields = _columns(answer.fields_data)
+    return list(zip(*(fields[name] for name in KEY_FIELDS), strict=True)) if fields else []
 
 
 def stored(answer: Any) -> list[Stored]:
