@@ -53,9 +53,14 @@ class AioTransport:
             raise ClientClosed("this client is closed: make a new one, or keep it open for as long as you need it")
 
     async def call(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_s: float,
+        policy: RetryPolicy | None = None,
     ) -> Response:
-        """Call `method` until it answers, fails for good or `timeout_s` is over."""
+        """Call `method` until it answers, fails for good or `timeout_s` is over; `policy` is the client's if absent."""
+        policy = policy or self.policy
         if isinstance(request, Message):
             refuse_if_too_large(request.ByteSize())
         ends_s = time.monotonic() + timeout_s
@@ -73,7 +78,7 @@ class AioTransport:
                 raise
             except grpc.RpcError as error:
                 failure = self.failure(error)
-                wait_s = self.policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
+                wait_s = policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
                 if wait_s is None:
                     raise failure from error
             await asyncio.sleep(wait_s)
@@ -93,6 +98,26 @@ class AioTransport:
             conversation.abandon()
             raise
         conversation.finish()
+
+    async def listen(
+        self, method: "grpc.UnaryStreamMultiCallable[Request, Response]", request: Request, silence_s: float
+    ) -> AsyncGenerator[Response, None]:
+        """Call `method` once and yield what it says; leaving the loop ends the call."""
+        self.refuse_if_closed()
+        rpc = method(request)
+        try:
+            while True:
+                async with asyncio.timeout(silence_s):
+                    message = await asyncio.to_thread(next, rpc, None)
+                if message is None:
+                    return
+                yield message
+        except TimeoutError as silent:
+            raise DeadlineExceeded(f"{self.address} has said nothing for {silence_s:g} s") from silent
+        except grpc.RpcError as error:
+            raise self.failure(error) from error
+        finally:
+            rpc.cancel()
 
     def failure(self, error: grpc.RpcError) -> LookalikeError:
         """Return what a failed call means to the caller."""

@@ -1,27 +1,34 @@
 """The blocking client. Says what each call means; wire/ builds the messages and transport.py carries them."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from types import TracebackType
 from typing import Self
 
 from lookalike import plans
 from lookalike.filters import Filter
-from lookalike.limits import IN_FLIGHT, PAGE_SIZE, READ_TIMEOUT_S, SEARCH_TIMEOUT_S, STREAM_SILENCE_S, WRITE_TIMEOUT_S
+from lookalike.limits import (
+    CHANGE_TIMEOUT_S,
+    IN_FLIGHT,
+    PAGE_SIZE,
+    READ_TIMEOUT_S,
+    SEARCH_TIMEOUT_S,
+    STREAM_SILENCE_S,
+    WRITE_TIMEOUT_S,
+)
 from lookalike.photo import Photo
-from lookalike.retry import RetryPolicy
+from lookalike.retry import ONCE, RetryPolicy
+from lookalike.shards import Health, Shard, ShardStatus, Topology, VerifyProgress
 from lookalike.transport import Transport
 from lookalike.types import (
     Box,
     DetectResult,
     EmbedResult,
-    Health,
     Outcome,
     Page,
     Point,
     Product,
     SearchResult,
-    ShardStatus,
-    Topology,
     UpsertResult,
     Vector,
 )
@@ -85,19 +92,21 @@ class Client:
         filter: Filter | None = None,
         score_min: float | None = None,
         coverage_min: float = 0.0,
+        explain: bool = False,
         timeout_s: float = SEARCH_TIMEOUT_S,
     ) -> SearchResult:
         """Find the products most like a photo, or like an earlier photo, a product or a vector.
 
         Without `box`, `point` and `whole_image` the server detects products and takes the best match. `limit` is 10
-        unless given. Look at `coverage` before you say that the shop does not have something.
+        unless given. Look at `coverage` before you say that the shop does not have something. `explain` asks how each
+        shard came to its part of the answer.
 
         >>> result = shop.search("photo.jpg", filter=equals("category", "mug"))  # doctest: +SKIP
         >>> result = shop.search(image_token=result.image_token, box=result.detections[1].box)  # doctest: +SKIP
         """
         subject = wire.Subject(photo, image_token, product_id, vector)
         scope = wire.Scope(limit, offset, filter, score_min, coverage_min)
-        request = wire.search_request(subject, wire.Part(box, point, whole_image), scope)
+        request = wire.search_request(subject, wire.Part(box, point, whole_image), scope, explain)
         return wire.search_result(self._transport.call(self._search.Search, request, timeout_s))
 
     def search_many(
@@ -157,20 +166,26 @@ class Client:
         request = wire.embed_request(wire.Subject(photo, image_token), wire.Part(box, point, whole_image))
         return wire.embed_result(self._transport.call(self._search.Embed, request, timeout_s))
 
-    def upsert(self, product: Product, *, timeout_s: float = WRITE_TIMEOUT_S) -> UpsertResult:
+    def upsert(
+        self, product: Product, *, request_id: str | None = None, timeout_s: float = WRITE_TIMEOUT_S
+    ) -> UpsertResult:
         """Create `product` or replace it whole; pictures that the shop knows are not embedded again.
+
+        `request_id` names this write, so that it takes effect once, however often it is sent. Without one, each call
+        makes up its own, which its retries share. Give one to be safe over several calls too, within an hour.
 
         >>> product = Product("mug-1", title="Blue mug", images=(Image("mug.jpg"),))  # doctest: +SKIP
         >>> shop.upsert(product).outcome  # doctest: +SKIP
         <UpsertOutcome.CREATED: 'created'>
         """
-        request = catalog.upsert_request(product)
+        request = catalog.upsert_request(product, request_id)
         return catalog.upsert_result(self._transport.call(self._catalog.UpsertProduct, request, timeout_s))
 
     def import_products(
         self,
         products: Iterable[Product],
         *,
+        request_id: Callable[[Product], str] | None = None,
         in_flight: int = IN_FLIGHT,
         silence_s: float = STREAM_SILENCE_S,
     ) -> Generator[Outcome[Product, UpsertResult], None, None]:
@@ -179,11 +194,12 @@ class Client:
         `products` may be a generator of any length: it is asked for the next product only when fewer than `in_flight`
         wait for their outcome, in the thread that iterates. Photos given as paths are read one by one. A product
         that fails does not end the others. The iteration raises only when the server is lost for good; importing the
-        same products again then changes nothing that was done.
+        same products again then changes nothing that was done. `request_id` names the write of each product, as with
+        `upsert`.
 
         >>> failed = [o for o in shop.import_products(products) if isinstance(o, Failed)]  # doctest: +SKIP
         """
-        plan = plans.imports(in_flight, silence_s)
+        plan = plans.imports(request_id, in_flight, silence_s)
         return self._transport.stream(self._catalog.ImportProducts, plan, products)
 
     def get(self, product_id: str, *, include_vectors: bool = False, timeout_s: float = READ_TIMEOUT_S) -> Product:
@@ -226,13 +242,15 @@ class Client:
         request = catalog.list_request(filter, page_size, page_token)
         return catalog.page(self._transport.call(self._catalog.ListProducts, request, timeout_s))
 
-    def delete(self, product_id: str, *, timeout_s: float = READ_TIMEOUT_S) -> int:
+    def delete(self, product_id: str, *, request_id: str | None = None, timeout_s: float = READ_TIMEOUT_S) -> int:
         """Delete one product with its pictures; return how many pictures. `NotFound` if there is none.
+
+        `request_id` names this write, as with `upsert`.
 
         >>> shop.delete("mug-1")  # doctest: +SKIP
         2
         """
-        request = catalog.delete_request(product_id)
+        request = catalog.delete_request(product_id, request_id)
         return self._transport.call(self._catalog.DeleteProduct, request, timeout_s).images_deleted
 
     def topology(self, *, timeout_s: float = READ_TIMEOUT_S) -> Topology:
@@ -252,6 +270,55 @@ class Client:
         """
         request = admin_pb2.ListShardsRequest()
         return admin.shard_statuses(self._transport.call(self._admin.ListShards, request, timeout_s))
+
+    def add_shard(
+        self, name: str, uris: Iterable[str], *, weight: float = 1.0, timeout_s: float = CHANGE_TIMEOUT_S
+    ) -> Shard:
+        """Add a shard with a replica at each of `uris`, all empty; it owns no slots, and so no products, at first.
+
+        Sent once: if the answer is lost, `shards` tells whether it was done.
+
+        >>> shop.add_shard("d", ["http://10.0.0.7:19530", "http://10.0.0.8:19530"]).slots  # doctest: +SKIP
+        0
+        """
+        request = admin.add_shard_request(name, uris, weight)
+        return admin.shard(self._transport.call(self._admin.AddShard, request, timeout_s, ONCE).shard)
+
+    def add_replica(self, shard: str, uri: str, *, timeout_s: float = CHANGE_TIMEOUT_S) -> str:
+        """Add an empty replica to a shard; return its name. It is filled while the shop serves: `shards` says how far.
+
+        Sent once: if the answer is lost, `shards` tells whether it was done.
+
+        >>> shop.add_replica("a", "http://10.0.0.9:19530")  # doctest: +SKIP
+        'a/2'
+        """
+        request = admin.add_replica_request(shard, uri)
+        return self._transport.call(self._admin.AddReplica, request, timeout_s, ONCE).replica
+
+    def remove_replica(self, name: str, *, timeout_s: float = CHANGE_TIMEOUT_S) -> None:
+        """Take a replica out of its shard; `FailedPrecondition` if no other one of the shard is in sync.
+
+        Sent once: if the answer is lost, `shards` tells whether it was done.
+
+        >>> shop.remove_replica("a/2")  # doctest: +SKIP
+        """
+        request = admin.remove_replica_request(name)
+        self._transport.call(self._admin.RemoveReplica, request, timeout_s, ONCE)
+
+    def verify(
+        self, shard: str | None = None, *, repair: bool = False, from_slot: int = 0, silence_s: float = STREAM_SILENCE_S
+    ) -> Generator[VerifyProgress, None, None]:
+        """Compare the replicas of one shard, or of all, slot by slot; yield how far it is, about once a second.
+
+        With `repair`, what differs is mended: the newest version of a product wins, and a deleted one stays deleted.
+        Leaving the loop ends it; `next_slot` of the last report is the `from_slot` to go on with.
+
+        >>> for progress in shop.verify(repair=True):  # doctest: +SKIP
+        ...     print(progress.slots_done, progress.slots, progress.differing_product_ids)
+        """
+        request = admin.verify_request(shard, repair, from_slot)
+        with closing(self._transport.listen(self._admin.Verify, request, silence_s)) as messages:
+            yield from map(admin.verify_progress, messages)
 
     def health(self, *, timeout_s: float = READ_TIMEOUT_S) -> Health:
         """Ask the server whether it serves.

@@ -39,12 +39,16 @@ class InvalidArgument(LookalikeError):
         self.field_violations = field_violations
 
 
+class RequestIdReused(InvalidArgument):
+    """The `request_id` names another write, which was sent before: give every write a name of its own."""
+
+
 class NotFound(LookalikeError):
     """There is no such product, or the image token has expired."""
 
 
 class FailedPrecondition(LookalikeError):
-    """The shop is in a state that forbids this, for example it was filled by another model."""
+    """The shop is in a state that forbids this: another model filled it, or a replica's address is taken."""
 
 
 class Conflict(LookalikeError):
@@ -70,7 +74,7 @@ class Overloaded(LookalikeError):
 class Unavailable(LookalikeError):
     """The server, or the shards that the call needs, cannot be reached.
 
-    A write that ends so may or may not be stored; the same write may be sent again.
+    A write that ends so may or may not be stored. Sent again under its own `request_id`, it takes effect once.
     """
 
 

@@ -9,6 +9,9 @@ WRITE_TIMEOUT_S = 60.0
 # Reads ask the shards and no model.
 READ_TIMEOUT_S = 10.0
 
+# A new replica is asked for its identity and compared with known vectors first, on a server that may be starting.
+CHANGE_TIMEOUT_S = 60.0
+
 # A stream has no deadline of its own: it ends when nothing has come back for so long while items wait.
 STREAM_SILENCE_S = 60.0
 

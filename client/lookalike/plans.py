@@ -1,5 +1,7 @@
 """The two kinds of stream: many searches, many upserts."""
 
+from collections.abc import Callable
+
 from lookalike.errors import InvalidArgument, LookalikeError
 from lookalike.photo import Photo
 from lookalike.status import from_item
@@ -25,14 +27,17 @@ def searches(part: search.Part, scope: search.Scope, in_flight: int, silence_s: 
     return StreamPlan(build, read, _at_least_one(in_flight), silence_s)
 
 
-def imports(in_flight: int, silence_s: float) -> ImportPlan:
-    """Return the plan for one upsert per product."""
+def imports(name: Callable[[Product], str] | None, in_flight: int, silence_s: float) -> ImportPlan:
+    """Return the plan for one upsert per product, named by `name` or at random."""
+
+    def build(item_id: str, product: Product) -> catalog_pb2.ImportProductsRequest:
+        return catalog.import_request(item_id, product, None if name is None else name(product))
 
     def read(answer: catalog_pb2.ImportProductsResponse) -> tuple[str, UpsertResult | LookalikeError]:
         failed = answer.HasField("error")
         return answer.item_id, from_item(answer.error) if failed else catalog.upsert_result(answer.result)
 
-    return StreamPlan(catalog.import_request, read, _at_least_one(in_flight), silence_s)
+    return StreamPlan(build, read, _at_least_one(in_flight), silence_s)
 
 
 def _at_least_one(in_flight: int) -> int:

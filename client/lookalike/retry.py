@@ -9,7 +9,9 @@ from lookalike.errors import LookalikeError, Overloaded, Unavailable
 class RetryPolicy:
     """How often a call or an item is tried, and how long to wait in between.
 
-    Every call of this client may be sent twice: reads change nothing, and writes replace or delete a whole product.
+    Sending twice is safe. Reads change nothing. A write has a `request_id`, the same in every try: where an earlier
+    try was done and only its answer was lost, the server does nothing more and gives that answer again. Changes of the
+    map have no such name, and are sent once.
 
     >>> RetryPolicy(attempts_max=1, reconnects_max=1)  # never again
     RetryPolicy(attempts_max=1, reconnects_max=1, backoff_first_s=0.1, backoff_max_s=3.0)
@@ -40,3 +42,7 @@ class RetryPolicy:
         # Full jitter, above what the server asked for: callers that failed together must not come back together.
         wait_s = floor_s + ceiling_s * dice
         return wait_s if wait_s < left_s else None
+
+
+# For calls that would mean something else the second time.
+ONCE = RetryPolicy(attempts_max=1, reconnects_max=1)

@@ -19,6 +19,7 @@ from lookalike.errors import (
     NotFound,
     Overloaded,
     PermissionDenied,
+    RequestIdReused,
     Unavailable,
     Unimplemented,
 )
@@ -43,6 +44,8 @@ _ERRORS: dict[int, type[LookalikeError]] = {
         grpc.StatusCode.CANCELLED: Unavailable,
     }.items()
 }
+
+_REQUEST_ID_REUSED = "REQUEST_ID_REUSED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,8 @@ def _violations(messages: Iterable[_Violation]) -> tuple[FieldViolation, ...]:
 def _error(code: int, message: str, details: _Details) -> LookalikeError:
     kind = _ERRORS.get(code, Internal)
     if kind is InvalidArgument:
-        return InvalidArgument(message, reason=details.reason, field_violations=details.violations)
+        wrong = RequestIdReused if details.reason == _REQUEST_ID_REUSED else InvalidArgument
+        return wrong(message, reason=details.reason, field_violations=details.violations)
     if kind is Overloaded:
         return Overloaded(message, reason=details.reason, retry_after_s=details.retry_after_s)
     return kind(message, reason=details.reason)

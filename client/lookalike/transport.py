@@ -6,6 +6,7 @@ The caller's iterable runs in the caller's thread: it need not be thread-safe, a
 import random
 import time
 from collections.abc import Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -48,9 +49,14 @@ class Transport:
             raise ClientClosed("this client is closed: make a new one, or keep it open for as long as you need it")
 
     def call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Request, Response]", request: Request, timeout_s: float
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout_s: float,
+        policy: RetryPolicy | None = None,
     ) -> Response:
-        """Call `method` until it answers, fails for good or `timeout_s` is over."""
+        """Call `method` until it answers, fails for good or `timeout_s` is over; `policy` is the client's if absent."""
+        policy = policy or self.policy
         if isinstance(request, Message):
             refuse_if_too_large(request.ByteSize())
         ends_s = time.monotonic() + timeout_s
@@ -65,7 +71,7 @@ class Transport:
                 return method(request, timeout=left_s)
             except grpc.RpcError as error:
                 failure = self.failure(error)
-                wait_s = self.policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
+                wait_s = policy.wait_s(failure, attempts, ends_s - time.monotonic(), random.random())
                 if wait_s is None:
                     raise failure from error
             time.sleep(wait_s)
@@ -84,6 +90,24 @@ class Transport:
             conversation.abandon()
             raise
         conversation.finish()
+
+    def listen(
+        self, method: "grpc.UnaryStreamMultiCallable[Request, Response]", request: Request, silence_s: float
+    ) -> Generator[Response, None, None]:
+        """Call `method` once and yield what it says; leaving the loop ends the call."""
+        self.refuse_if_closed()
+        rpc = method(request)
+        # In a thread of its own: gRPC's iterator knows no time after which nothing has come.
+        with ThreadPoolExecutor(1, "lookalike-listen") as thread:
+            try:
+                while (message := thread.submit(next, rpc, None).result(silence_s)) is not None:
+                    yield message
+            except TimeoutError as silent:
+                raise DeadlineExceeded(f"{self.address} has said nothing for {silence_s:g} s") from silent
+            except grpc.RpcError as error:
+                raise self.failure(error) from error
+            finally:
+                rpc.cancel()
 
     def failure(self, error: grpc.RpcError) -> LookalikeError:
         """Return what a failed call means to the caller."""

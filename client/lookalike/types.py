@@ -1,4 +1,4 @@
-"""The values that go into calls and come out of them. All are frozen; none knows the wire."""
+"""The values that go into searches and writes and come out of them. All are frozen; none knows the wire."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,17 +139,62 @@ class MissingShard:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How much of the shop an answer covers; `slots_fraction` is 1.0 when every shard answered."""
+    """How much of the shop an answer covers; `slots_fraction` is 1.0 when every shard answered.
+
+    `behind` names shards that answered, but may lack acknowledged writes. `map_may_be_stale` says that the server could
+    not learn of late whether products were moved or deleted elsewhere.
+    """
 
     shards_asked: int
     shards_answered: int
     slots_fraction: float
     missing: tuple[MissingShard, ...]
+    behind: tuple[str, ...] = ()
+    map_may_be_stale: bool = False
 
     @property
     def complete(self) -> bool:
-        """Return whether every shard that was asked has answered."""
-        return self.shards_answered == self.shards_asked
+        """Return whether every shard has answered with all that was ever acknowledged."""
+        return self.shards_answered == self.shards_asked and not self.behind and not self.map_may_be_stale
+
+
+@dataclass(frozen=True, slots=True)
+class Drops:
+    """Rows of a shard's answer that did not count.
+
+    Their slot belongs to another shard; a newer version of the product was there, or it is deleted; a better picture
+    of the same product was there.
+    """
+
+    not_owner: int
+    older_version: int
+    same_product: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardExplanation:
+    """How one shard came to its part of an answer.
+
+    `replica` answered; `hedge` was asked as well because the first was slow, `retry` because the first failed. The
+    shard was asked `rounds` times. Names are empty where there is none, as is `message` where there is an answer.
+    """
+
+    shard: str
+    replica: str
+    ms: float
+    rows: int
+    drops: Drops
+    hedge: str
+    retry: str
+    rounds: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How an answer came about: every shard that was asked, by name."""
+
+    shards: tuple[ShardExplanation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +214,7 @@ class SearchResult:
     """What one search found.
 
     `searched` is None when the query was a product or a vector. `image_token` stands for the photo in later calls,
-    for some minutes.
+    for some minutes. `explanation` is there where it was asked for.
     """
 
     search_id: str
@@ -180,6 +225,7 @@ class SearchResult:
     timings: Timings
     image_token: str
     model: str
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,64 +297,3 @@ class Failed(Generic[Item]):
 
 Outcome = Done[Item, Result] | Failed[Item]
 """What became of one item of a stream: tell the two apart with `match` or `isinstance`."""
-
-
-@dataclass(frozen=True, slots=True)
-class SlotRange:
-    """Consecutive slots, from `first` to `last`, which belongs to the range."""
-
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One shard of the map; `uri` has no credentials."""
-
-    name: str
-    weight: float
-    uri: str
-    slots: int
-    slot_ranges: tuple[SlotRange, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """Which shard owns which slots, and the models in use as "name@version+digest"."""
-
-    epoch: int
-    slots: int
-    shards: tuple[Shard, ...]
-    embedder: str
-    detector: str
-    dim: int
-    server_version: str
-
-
-class ShardState(StrEnum):
-    """Whether a shard answers."""
-
-    UNKNOWN = "unknown"
-    HEALTHY = "healthy"
-    UNREACHABLE = "unreachable"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardStatus:
-    """How one shard is; `message` says what is wrong and what to do, `rows` counts its pictures."""
-
-    shard: Shard
-    state: ShardState
-    message: str
-    rows: int
-    latency_ms: float
-    server_version: str
-
-
-class Health(StrEnum):
-    """What the server says of itself."""
-
-    UNKNOWN = "unknown"
-    SERVING = "serving"
-    NOT_SERVING = "not_serving"

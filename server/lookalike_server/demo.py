@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 import lookalike
-from lookalike.cli.commands.importing import progress
 from lookalike.cli.feed import Feed, open_feed
+from lookalike.cli.progress import counted
 from lookalike.cli.rows import Entry
 from lookalike.cli.tables import FeedError
 from lookalike_server.app import running
@@ -151,7 +151,7 @@ async def import_feed(shop: lookalike.AsyncClient, feed: Feed, out: Console) -> 
     """Import a feed with a progress bar; raise DemoFailed if a product is refused."""
     begun_s = time.perf_counter()
     products = (entry.product for entry in feed if isinstance(entry, Entry))
-    with progress(out) as bar:
+    with counted(out) as bar:
         task = bar.add_task("importing", total=feed.products)
         async for outcome in shop.import_products(products):
             if isinstance(outcome, lookalike.Failed):
@@ -168,7 +168,7 @@ async def search_all(
         "photo", "boxes seen", "tapped product", "searched box", "found, best first", title="Shoppers' photos"
     )
     tried = []
-    with progress(out) as bar:
+    with counted(out) as bar:
         for known in bar.track(photos, description="searching"):
             one, rows = await search_photo(shop, folder, known)
             tried.append(one)

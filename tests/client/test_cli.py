@@ -6,57 +6,19 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from google.rpc import code_pb2
-from grpc_health.v1 import health_pb2
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 import lookalike
-from lookalike import Client, Image, Money, Product
 from lookalike.cli.app import app
-from lookalike.v1 import admin_pb2
-from tests.client.scripted import AWAY, Refusal, ScriptedShop
+from tests.client.script import AWAY, Refusal
+from tests.client.scripted import ScriptedShop
+from tests.client.typed import Cli, said
 
-Cli = Callable[..., Result]
 CORRUPT = Refusal(code_pb2.INVALID_ARGUMENT, "product.images[1]: the JPEG is cut off", "CORRUPT_IMAGE")
-
-
-@pytest.fixture
-def cli(server: ScriptedShop) -> Cli:
-    def run(*arguments: object, typed: str = "", **environment: str) -> Result:
-        return CliRunner().invoke(
-            app, [str(one) for one in arguments], input=typed, env={"LOOKALIKE_SERVER": server.address} | environment
-        )
-
-    return run
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(b"photo")
-    return path
-
-
-@pytest.fixture
-def filled(server: ScriptedShop) -> ScriptedShop:
-    with Client(server.address) as shop:
-        for number in range(3):
-            shop.upsert(
-                Product(
-                    f"mug-{number}",
-                    title=f"Mug [{number}]",
-                    category="mug",
-                    price=Money(2490, "EUR"),
-                    images=(Image(b"one", uri="mug.jpg"),),
-                )
-            )
-    server.script.requests.clear()
-    return server
 
 
 def feed(folder: Path, *rows: str) -> Path:
@@ -70,10 +32,6 @@ def feed(folder: Path, *rows: str) -> Path:
 def failed_rows(folder: Path) -> dict[str, str]:
     with (folder / "shop.failed.csv").open(newline="") as file:
         return {f"{row['product_id']} {row['image']}": row["error"] for row in csv.DictReader(file)}
-
-
-def said(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def test_an_import_tells_what_it_did(cli: Cli, server: ScriptedShop, tmp_path: Path) -> None:
@@ -284,80 +242,6 @@ def test_a_product_is_deleted_only_after_a_yes(cli: Cli, filled: ScriptedShop) -
     some = cli("product", "delete", "mug-0", "mug-1", "--yes", "--json")
     assert (some.exit_code, said(some)) == (4, {"deleted": {"mug-1": 1}, "not_found": ["mug-0"]})
     assert cli("product", "delete", "mug-0", "--yes").exit_code == 1
-
-
-def test_shards_are_shown(cli: Cli, server: ScriptedShop) -> None:
-    assert "16,384" in cli("shards").stdout
-    server.state = admin_pb2.ShardStatus.STATE_UNREACHABLE
-    result = cli("shards")
-    assert (result.exit_code, "does not answer: start it" in result.stderr) == (0, True)
-    assert said(cli("shards", "--json"))[0]["state"] == "unreachable"
-
-
-def states(result: Result) -> dict[str, str]:
-    return {check["name"]: check["state"] for check in said(result)["checks"]}
-
-
-def test_a_doctor_finds_a_well_shop_well(cli: Cli, filled: ScriptedShop) -> None:
-    result = cli("doctor", "--json")
-    assert (result.exit_code, said(result)["ok"]) == (0, True)
-    names = ["server", "health", "models", "shard a", "stored vectors", "search"]
-    assert states(result) == dict.fromkeys(names, "ok")
-    text = cli("doctor")
-    assert text.exit_code == 0
-    assert len(text.stdout.splitlines()) == 6
-
-
-def ail_health(server: ScriptedShop) -> None:
-    server.serve(health_pb2.HealthCheckResponse.NOT_SERVING)
-
-
-def ail_shard(server: ScriptedShop) -> None:
-    server.state = admin_pb2.ShardStatus.STATE_REFUSED
-
-
-def ail_dim(server: ScriptedShop) -> None:
-    server.dim = 128
-
-
-def ail_models(server: ScriptedShop) -> None:
-    server.dim = 0
-
-
-def ail_search(server: ScriptedShop) -> None:
-    server.scores = 0.7
-
-
-@pytest.mark.parametrize(
-    ("ail", "check"),
-    [
-        (ail_health, "health"),
-        (ail_shard, "shard a"),
-        (ail_dim, "stored vectors"),
-        (ail_models, "models"),
-        (ail_search, "search"),
-    ],
-)
-def test_a_doctor_says_what_ails(
-    cli: Cli, filled: ScriptedShop, ail: Callable[[ScriptedShop], None], check: str
-) -> None:
-    ail(filled)
-    result = cli("doctor", "--json")
-    assert result.exit_code == 1
-    assert states(result)[check] == "failed"
-    advice = {check["name"]: check["advice"] for check in said(result)["checks"]}
-    assert advice[check]
-
-
-def test_a_doctor_of_an_empty_shop_has_no_picture_to_look_at(cli: Cli, server: ScriptedShop) -> None:
-    result = cli("doctor", "--json")
-    assert (result.exit_code, states(result)["a stored picture"]) == (0, "skipped")
-
-
-def test_a_doctor_without_a_server_says_how_to_start_one(cli: Cli) -> None:
-    result = cli("doctor", "--server", "127.0.0.1:1")
-    assert result.exit_code == 1
-    assert "lookalike-server serve" in result.stdout.replace("\n", " ")
 
 
 def test_every_command_has_help_and_takes_json() -> None:

@@ -10,8 +10,11 @@ from grpc_health.v1 import health_pb2
 
 import lookalike
 from lookalike import Box, Image, Money, Point, Product, equals
+from lookalike.v1 import search_pb2
 from tests.client.both import Shop, opened
-from tests.client.scripted import AWAY, FULL, MODEL, WRONG, Refusal, ScriptedShop
+from tests.client.script import AWAY, FULL, WRONG, Refusal
+from tests.client.scripted import ScriptedShop
+from tests.client.scripted_map import MODEL
 
 MUG = Product(
     "mug-1",
@@ -86,6 +89,31 @@ def test_a_search_says_all_that_the_server_said(shop: Shop, server: ScriptedShop
         lookalike.MissingShard("b", lookalike.MissingKind.TIMED_OUT, "no answer in 0.8 s"),
     )
     assert (result.image_token, result.model, result.timings.total_ms) == ("token", MODEL, 12.5)
+
+
+def test_an_answer_that_may_lack_the_newest_is_not_complete(shop: Shop, server: ScriptedShop) -> None:
+    assert shop.search(b"photo").coverage.complete
+    server.coverage.behind.append("a")
+    behind = shop.search(b"photo").coverage
+    assert (behind.complete, behind.behind, behind.slots_fraction) == (False, ("a",), 1.0)
+    server.coverage.ClearField("behind")
+    server.coverage.map_may_be_stale = True
+    stale = shop.search(b"photo").coverage
+    assert (stale.complete, stale.map_may_be_stale, stale.missing) == (False, True, ())
+
+
+def test_a_search_explains_itself_when_asked(shop: Shop, server: ScriptedShop) -> None:
+    drops = search_pb2.ShardExplanation.Drops(not_owner=1, older_version=2, same_product=3)
+    server.explanation.shards.add(shard="a", replica="a/2", ms=1.5, rows=30, drops=drops, hedge="a/2", rounds=2)
+    server.explanation.shards.add(shard="b", ms=800, retry="b/2", rounds=1, message="no answer in 0.8 s")
+    assert shop.search(b"photo").explanation is None
+    explanation = shop.search(b"photo", explain=True).explanation
+    assert explanation == lookalike.Explanation(
+        (
+            lookalike.ShardExplanation("a", "a/2", 1.5, 30, lookalike.Drops(1, 2, 3), "a/2", "", 2, ""),
+            lookalike.ShardExplanation("b", "", 800, 0, lookalike.Drops(0, 0, 0), "", "b/2", 1, "no answer in 0.8 s"),
+        )
+    )
 
 
 def test_a_search_asks_for_what_it_was_told(shop: Shop, server: ScriptedShop) -> None:

@@ -37,7 +37,7 @@ def test_every_public_name_is_there() -> None:
 @pytest.mark.parametrize("kind", [lookalike.Client, lookalike.AsyncClient])
 def test_every_call_has_an_example(kind: type) -> None:
     calls = [name for name, member in vars(kind).items() if callable(member) and not name.startswith("_")]
-    assert len(calls) == 14
+    assert len(calls) == 18
     assert all(">>>" in (getattr(kind, name).__doc__ or "") for name in calls)
 
 

@@ -11,7 +11,8 @@ from google.rpc import code_pb2
 import lookalike
 from lookalike import Done, Failed, Image, Product
 from tests.client.both import Shop, opened
-from tests.client.scripted import AWAY, FULL, WRONG, Refusal, ScriptedShop
+from tests.client.script import AWAY, FULL, WRONG, Refusal
+from tests.client.scripted import ScriptedShop
 
 
 def products(count: int) -> list[Product]:

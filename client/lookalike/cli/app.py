@@ -2,7 +2,7 @@
 
 import typer
 
-from lookalike.cli.commands import importing, product, search, state
+from lookalike.cli.commands import doctor, importing, product, replicas, search, shards, verify
 from lookalike.cli.desk import EXIT_CODES
 
 app = typer.Typer(
@@ -14,5 +14,7 @@ app = typer.Typer(
 app.command("import")(importing.import_feed)
 app.command()(search.search)
 app.add_typer(product.app, name="product")
-app.command()(state.shards)
-app.command()(state.doctor)
+app.add_typer(shards.app, name="shards")
+app.add_typer(replicas.app, name="replicas")
+app.command()(verify.verify)
+app.command()(doctor.doctor)

@@ -24,6 +24,9 @@ ServerOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 FilterOption = Annotated[str | None, typer.Option("--filter", metavar="FILTER", help=GRAMMAR)]
+UriArgument = Annotated[
+    str, typer.Argument(metavar="URI", help="Where an empty Milvus is, for example http://10.0.0.7:19530.")
+]
 DEFAULT_SERVER = "localhost:50051"
 
 
@@ -88,6 +91,8 @@ def _judged(error: Exception, server: str) -> tuple[int, str]:
         case Unavailable(reason="") | DeadlineExceeded(reason=""):
             hint = "start one with `lookalike-server serve`, or name it with --server"
             return UNREACHABLE, f"{error}; is a server running at {server}? If not, {hint}"
+        case Unavailable(reason="STORE_UNAVAILABLE" | "LEASE_LOST"):
+            return FAILED, f"{error}; searches go on, and what changes the shop waits for the server's store"
         case Unavailable():
             return FAILED, f"{error}; `lookalike shards` shows which shard is away"
         case _:

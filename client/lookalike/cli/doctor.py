@@ -4,25 +4,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from lookalike.cli import shard_table
 from lookalike.client import Client
 from lookalike.errors import LookalikeError
-from lookalike.types import Health, Image, SearchResult, ShardState, Topology
+from lookalike.shards import Health, ReplicaStatus, ShardState, ShardStatus, Sync, Topology
+from lookalike.types import Image, SearchResult
 
 # A stored vector is compared with itself: only rounding keeps the cosine from being 1.
 _SELF_SCORE_MIN = 0.999
 
 
 class State(StrEnum):
-    """How a check went; a skipped one had nothing to look at."""
+    """How a check went: a warning costs no answer yet, a skipped one had nothing to look at."""
 
     OK = "ok"
+    WARNING = "warning"
     FAILED = "failed"
     SKIPPED = "skipped"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was seen, and what to do where it failed."""
+    """One check: what was seen, and what to do about it."""
 
     name: str
     state: State
@@ -67,13 +70,49 @@ def _shards(client: Client) -> Iterator[Check]:
         yield Check("shards", State.FAILED, str(error), "see the server's log")
         return
     for status in statuses:
-        name = f"shard {status.shard.name}"
-        if status.state is ShardState.HEALTHY:
-            seen = f"{status.rows:,} pictures, {status.shard.slots:,} slots, {status.latency_ms:.0f} ms"
-            yield Check(name, State.OK, seen)
-        else:
-            advice = f"start the Milvus at {status.shard.uri}, or see why it does not answer"
-            yield Check(name, State.FAILED, f"{status.state.value}: {status.message}", advice)
+        yield _shard(status)
+        yield from map(_replica, status.replicas)
+
+
+def _shard(status: ShardStatus) -> Check:
+    """Check that a shard's products are found: whatever its replicas are like, one of them must be good to read."""
+    name = f"shard {status.shard.name}"
+    match status.state:
+        case ShardState.HEALTHY:
+            return Check(name, State.OK, f"{status.rows:,} pictures, {status.shard.slots:,} slots")
+        case ShardState.BEHIND:
+            seen = "no replica is in sync: searches may miss its newest changes"
+            return Check(
+                name, State.WARNING, seen, "bring back its replica that is in sync, or wait until one catches up"
+            )
+        case _:
+            seen = f"{status.state.value}: no replica to read from, searches miss its products"
+            return Check(name, State.FAILED, seen, "mend its replicas, which follow")
+
+
+def _replica(status: ReplicaStatus) -> Check:
+    name, seen = f"replica {status.replica.name}", shard_table.state(status)
+    why = f"{seen}: {status.message}" if status.message else seen
+    match status.state, status.replica.sync:
+        case ShardState.REFUSED, _:
+            advice = "give it back the server and the data that it had, or take it out with `lookalike replicas remove`"
+            return Check(name, State.FAILED, why, advice)
+        case ShardState.HEALTHY, Sync.IN_SYNC:
+            times = f", {status.p50_ms:.0f} ms" if status.p50_ms else ""
+            return Check(name, State.OK, f"{seen}, {status.rows:,} pictures{times}")
+        case ShardState.HEALTHY, Sync.FILLING:
+            return Check(name, State.WARNING, why, "wait: it is read from once it is in sync")
+        case ShardState.HEALTHY, _ if status.hints_pending:
+            return Check(
+                name, State.WARNING, why, "wait: it is catching up; if the time only grows, see the server's log"
+            )
+        case ShardState.HEALTHY, _:
+            return Check(name, State.WARNING, why, f"run `lookalike verify --shard {_shard_of(status)} --repair`")
+    return Check(name, State.FAILED, why, f"start the Milvus at {status.replica.uri}, or see why it does not answer")
+
+
+def _shard_of(status: ReplicaStatus) -> str:
+    return status.replica.name.rpartition("/")[0]
 
 
 def _pictures(client: Client, topology: Topology) -> Iterator[Check]:

@@ -1,12 +1,12 @@
 """Draws the SDK's values for a terminal."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from lookalike.cli.importing import Tally
-from lookalike.types import Box, Coverage, Detection, Hit, Product, Region, RegionSource, SearchResult, ShardStatus
+from lookalike.types import Box, Coverage, Detection, Hit, Product, Region, RegionSource, SearchResult
 
 _WHY = {
     RegionSource.BOX: "the box that you gave",
@@ -17,12 +17,11 @@ _WHY = {
     RegionSource.NOTHING_DETECTED: "the whole picture, as no product was seen in it",
     RegionSource.UNKNOWN: "a part of the picture",
 }
-_STATE_STYLES = {"healthy": "green", "unreachable": "red", "refused": "red"}
 
 
 def hits(found: Sequence[Hit]) -> Table:
     """Draw the products found, best first."""
-    table = _table("#", "score", "product", "title", "price", "category", right=("#", "score", "price"))
+    table = columns("#", "score", "product", "title", "price", "category", right=("#", "score", "price"))
     for rank, hit in enumerate(found, start=1):
         product = hit.product
         table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, _line(product)))
@@ -49,18 +48,24 @@ def searched(result: SearchResult) -> Iterable[Text]:
     yield Text(f"{times.total_ms:.0f} ms on the server ({detail}); model {result.model}", style="dim")
 
 
-def missing(coverage: Coverage) -> str:
-    """Say which part of the shop did not answer."""
-    shards = "; ".join(
-        f"{one.shard} {one.kind.value.replace('_', ' ')}{f': {one.message}' if one.message else ''}"
-        for one in coverage.missing
-    )
-    return f"only {coverage.slots_fraction:.0%} of the shop answered ({shards}); better matches may be missing"
+def caveats(coverage: Coverage) -> Iterator[str]:
+    """Say what an answer may lack."""
+    if coverage.shards_answered < coverage.shards_asked:
+        shards = "; ".join(
+            f"{one.shard} {one.kind.value.replace('_', ' ')}{f': {one.message}' if one.message else ''}"
+            for one in coverage.missing
+        )
+        yield f"only {coverage.slots_fraction:.0%} of the shop answered ({shards}); better matches may be missing"
+    if coverage.behind:
+        shards = ", ".join(coverage.behind)
+        yield f"the newest changes may be missing from {shards}: only replicas that are behind could answer"
+    if coverage.map_may_be_stale:
+        yield "the server has lost touch with its store: what was moved or deleted of late may be shown wrongly"
 
 
 def products(found: Iterable[Product]) -> Table:
     """Draw products, one a line."""
-    table = _table("product", "title", "price", "category", "brand", "pictures", right=("price", "pictures"))
+    table = columns("product", "title", "price", "category", "brand", "pictures", right=("price", "pictures"))
     for product in found:
         table.add_row(*map(Text, _line(product)), Text(product.brand), str(len(product.images)))
     return table
@@ -89,22 +94,6 @@ def product(one: Product) -> Table:
     return table
 
 
-def shards(found: Sequence[ShardStatus]) -> Table:
-    """Draw how the shards are."""
-    table = _table("shard", "state", "slots", "pictures", "ms", "version", "at", right=("slots", "pictures", "ms"))
-    for status in found:
-        table.add_row(
-            Text(status.shard.name),
-            Text(status.state.value, style=_STATE_STYLES.get(status.state.value, "")),
-            f"{status.shard.slots:,}",
-            f"{status.rows:,}",
-            f"{status.latency_ms:.1f}",
-            Text(status.server_version),
-            Text(status.shard.uri),
-        )
-    return table
-
-
 def tally(done: Tally, seconds: float) -> Iterable[str]:
     """Say what an import did."""
     rate = f", {done.products / seconds:,.0f} a second" if seconds > 0 else ""
@@ -130,8 +119,9 @@ def _line(one: Product) -> tuple[str, str, str, str]:
     return one.product_id, one.title, "" if one.price is None else str(one.price), one.category
 
 
-def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+def columns(*titles: str, right: tuple[str, ...] = ()) -> Table:
+    """Return an empty table with these columns."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right" if title in right else "left", overflow="fold")
     return table

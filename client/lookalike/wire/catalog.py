@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from uuid import uuid4
 
 from google.protobuf import struct_pb2
 from google.protobuf.message import EncodeError
@@ -42,14 +43,18 @@ def sendable() -> Iterator[None]:
         raise InvalidArgument(f"a value of the wrong type or range: {error}", reason="INVALID_FIELD") from error
 
 
-def upsert_request(product: Product) -> pb.UpsertProductRequest:
+def upsert_request(product: Product, request_id: str | None) -> pb.UpsertProductRequest:
     """Build the request that upserts `product`; reads its photos."""
-    return pb.UpsertProductRequest(product=_product_message(product))
+    message = _product_message(product)
+    with sendable():
+        return pb.UpsertProductRequest(product=message, request_id=_named(request_id))
 
 
-def import_request(item_id: str, product: Product) -> pb.ImportProductsRequest:
+def import_request(item_id: str, product: Product, request_id: str | None) -> pb.ImportProductsRequest:
     """Build one item of an import; reads the product's photos."""
-    return pb.ImportProductsRequest(item_id=item_id, product=_product_message(product))
+    message = _product_message(product)
+    with sendable():
+        return pb.ImportProductsRequest(item_id=item_id, product=message, request_id=_named(request_id))
 
 
 def get_request(product_id: str, include_vectors: bool) -> pb.GetProductRequest:
@@ -68,10 +73,10 @@ def list_request(filter: Filter | None, page_size: int, page_token: str) -> pb.L
         )
 
 
-def delete_request(product_id: str) -> pb.DeleteProductRequest:
+def delete_request(product_id: str, request_id: str | None) -> pb.DeleteProductRequest:
     """Build the request that deletes one product."""
     with sendable():
-        return pb.DeleteProductRequest(product_id=product_id)
+        return pb.DeleteProductRequest(product_id=product_id, request_id=_named(request_id))
 
 
 def upsert_result(message: pb.UpsertProductResponse) -> UpsertResult:
@@ -145,6 +150,13 @@ def filter_message(filter: Filter) -> pb.Filter:
             return pb.Filter(negate=pb.Filter.Negate(filter=filter_message(inner)))
         case _:  # a caller without a type checker; sent as it is, it would select everything
             raise TypeError(f"a filter is made with equals, all_of and the like, not from {type(filter).__name__}")
+
+
+def _named(request_id: str | None) -> str:
+    """Return the write's own name: the caller's, or a new one. It is made once, however often the write is sent."""
+    if request_id == "":  # on the wire, an empty name would look like none
+        raise InvalidArgument("request_id is empty: leave it out, or name the write", reason="INVALID_FIELD")
+    return uuid4().hex if request_id is None else request_id
 
 
 def _value(value: Value) -> pb.Filter.Value:

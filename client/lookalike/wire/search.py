@@ -13,7 +13,9 @@ from lookalike.types import (
     Coverage,
     Detection,
     DetectResult,
+    Drops,
     EmbedResult,
+    Explanation,
     Hit,
     MissingKind,
     MissingShard,
@@ -21,6 +23,7 @@ from lookalike.types import (
     Region,
     RegionSource,
     SearchResult,
+    ShardExplanation,
     Timings,
     Vector,
 )
@@ -89,7 +92,7 @@ class Scope:
     coverage_min: float = 0.0
 
 
-def search_request(subject: Subject, part: Part, scope: Scope) -> pb.SearchRequest:
+def search_request(subject: Subject, part: Part, scope: Scope, explain: bool = False) -> pb.SearchRequest:
     """Build a search; reads the photo."""
     with catalog.sendable():
         message = pb.SearchRequest(
@@ -102,6 +105,7 @@ def search_request(subject: Subject, part: Part, scope: Scope) -> pb.SearchReque
             filter=None if scope.filter is None else catalog.filter_message(scope.filter),
             score_min=scope.score_min,
             coverage_min=scope.coverage_min,
+            explain=explain,
         )
         if subject.product_id is not None:
             message.product_id = subject.product_id
@@ -141,6 +145,7 @@ def search_result(message: pb.SearchResponse) -> SearchResult:
         timings=_timings(message.timings),
         image_token=message.image_token,
         model=message.model,
+        explanation=_explanation(message.explanation) if message.HasField("explanation") else None,
     )
 
 
@@ -209,6 +214,8 @@ def _coverage(message: pb.Coverage) -> Coverage:
         shards_answered=message.shards_answered,
         slots_fraction=message.slots_fraction,
         missing=tuple(_missing(shard, reasons.get(shard)) for shard in message.unreachable),
+        behind=tuple(message.behind),
+        map_may_be_stale=message.map_may_be_stale,
     )
 
 
@@ -216,6 +223,25 @@ def _missing(shard: str, reason: pb.Coverage.Reason | None) -> MissingShard:
     if reason is None:
         return MissingShard(shard, MissingKind.UNKNOWN, "")
     return MissingShard(shard, _KINDS.get(reason.kind, MissingKind.UNKNOWN), reason.message)
+
+
+def _explanation(message: pb.Explanation) -> Explanation:
+    return Explanation(tuple(map(_shard_explanation, message.shards)))
+
+
+def _shard_explanation(message: pb.ShardExplanation) -> ShardExplanation:
+    drops = message.drops
+    return ShardExplanation(
+        shard=message.shard,
+        replica=message.replica,
+        ms=message.ms,
+        rows=message.rows,
+        drops=Drops(drops.not_owner, drops.older_version, drops.same_product),
+        hedge=message.hedge,
+        retry=message.retry,
+        rounds=message.rounds,
+        message=message.message,
+    )
 
 
 def _timings(message: pb.Timings) -> Timings:

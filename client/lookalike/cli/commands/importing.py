@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from lookalike.cli import render
+from lookalike.cli import progress, render
 from lookalike.cli.desk import (
     DEFAULT_SERVER,
     FAILED,
@@ -33,20 +22,6 @@ from lookalike.cli.failed import FailedRows
 from lookalike.cli.feed import Feed, open_feed
 from lookalike.cli.importing import Import, Tally
 from lookalike.errors import LookalikeError
-
-
-class RateColumn(ProgressColumn):
-    """How many a second."""
-
-    def render(self, task: Task) -> Text:
-        """Draw the rate, as measured over the last seconds."""
-        return Text("" if task.speed is None else f"{task.speed:,.0f}/s")
-
-
-def progress(console: Console, hidden: bool = False) -> Progress:
-    """Return a bar with a rate and the time left."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, disable=hidden or not console.is_terminal)
 
 
 def import_feed(
@@ -83,7 +58,7 @@ def import_feed(
 
 
 def _show_progress(run: Import, desk: Desk, feed: Feed) -> None:
-    with progress(desk.err, hidden=desk.as_json) as bar:
+    with progress.counted(desk.err, hidden=desk.as_json) as bar:
         task = bar.add_task("importing", total=feed.products)
         run.run(lambda tally: bar.update(task, completed=tally.products))
 

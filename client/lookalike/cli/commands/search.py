@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lookalike.cli import render
+from lookalike.cli import explanation, render
 from lookalike.cli.desk import DEFAULT_SERVER, FilterOption, JsonOption, Misuse, ServerOption, opened
 from lookalike.cli.expression import parse
 from lookalike.types import Box, Point
@@ -21,6 +21,7 @@ def search(
     filter: FilterOption = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out weaker matches, -1 to 1.")] = None,
     min_coverage: Annotated[float, typer.Option(help="Fail if less of the shop answers, 0 to 1.")] = 0.0,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how each shard came to its part.")] = False,
     server: ServerOption = DEFAULT_SERVER,
     json: JsonOption = False,
 ) -> None:
@@ -36,11 +37,13 @@ def search(
             filter=None if filter is None else parse(filter),
             score_min=min_score,
             coverage_min=min_coverage,
+            explain=explain,
         )
         found = render.hits(result.hits) if result.hits else "nothing found"
-        desk.show(result, found, *render.searched(result))
-        if not result.coverage.complete:
-            desk.warn(render.missing(result.coverage))
+        why = () if result.explanation is None else ("", explanation.drawn(result.explanation))
+        desk.show(result, found, *render.searched(result), *why)
+        for caveat in render.caveats(result.coverage):
+            desk.warn(caveat)
 
 
 def _fractions(option: str, text: str, count: int) -> list[float]:

@@ -1,31 +1,25 @@
-"""`lookalike shards` and `lookalike doctor`: how the shop is."""
+"""`lookalike doctor`: whether the shop is well, and what to do where it is not."""
 
 import typer
 from rich.text import Text
 
-from lookalike.cli import render
 from lookalike.cli.desk import DEFAULT_SERVER, FAILED, JsonOption, ServerOption, opened
 from lookalike.cli.doctor import Check, State, examine
-from lookalike.types import ShardState
 
-_MARKS = {State.OK: ("ok", "green"), State.FAILED: ("FAILED", "red"), State.SKIPPED: ("skipped", "yellow")}
-
-
-def shards(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
-    """Show every shard: its slots, its pictures, and whether it answers."""
-    with opened(server, json) as desk:
-        statuses = desk.client.shards()
-        desk.show(statuses, render.shards(statuses))
-        for status in statuses:
-            if status.state is not ShardState.HEALTHY:
-                desk.warn(f"{status.shard.name} is {status.state.value}: {status.message}")
+_MARKS = {
+    State.OK: ("ok", "green"),
+    State.WARNING: ("warning", "yellow"),
+    State.FAILED: ("FAILED", "red"),
+    State.SKIPPED: ("skipped", "yellow"),
+}
 
 
 def doctor(server: ServerOption = DEFAULT_SERVER, json: JsonOption = False) -> None:
     """Check the shop from end to end, and say what to do about what is wrong.
 
-    Is the server there, does it serve, which models has it, does every shard answer, and does a stored picture find
-    itself? Exits with 1 if a check fails.
+    Is the server there, does it serve, which models has it, does every replica answer and have all it should, and does
+    a stored picture find itself? Exits with 1 if a check fails; a warning is about what mends itself, or costs nothing
+    yet.
     """
     with opened(server, json) as desk:
         checks = []
