@@ -1,14 +1,14 @@
 """Carries TCP connections and breaks them as told: late, held, dropped, half closed, reset. Knows no protocol on top.
 
-A link stands between one caller and one server, so that a partition can part just these two. It counts what a fault
-did, so that a test can prove that it happened. Everything here runs on one loop; Link is used there alone.
+Each caller has an exchange of its own, an HTTP proxy that it is told of by `grpc_proxy`; so it reaches servers by their
+true addresses, and a link, between one caller and one server, can part just these two. A link counts what a fault did,
+so that a test can prove that it happened. Everything here runs on one loop, and is used there alone.
 """
 
 import asyncio
 import enum
 import socket
 import struct
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,9 @@ HOST = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
 # Chunks under way while a link is slow; beyond it the sender has to wait, as on a long wire.
 CHUNKS_MAX = 64
+# A caller says where it wants to go in a few lines.
+GREETING_S = 10.0
+CONNECTED = b"HTTP/1.1 200 OK\r\n\r\n"
 # Closing with this sends a reset instead of an orderly end.
 LINGER_NONE = struct.pack("ii", 1, 0)
 
@@ -35,6 +38,8 @@ class Counts:
     """What happened on a link so far."""
 
     connections: int = 0
+    connections_lost: int = 0
+    """Begun while the link was cut."""
     bytes_passed: int = 0
     bytes_delayed: int = 0
     bytes_held: int = 0
@@ -43,21 +48,24 @@ class Counts:
     half_closed: int = 0
 
 
-class Link:
-    """One port that leads to one server."""
+class Exchange:
+    """The port through which one caller reaches every server."""
 
-    def __init__(self, name: str, target_port: Callable[[], int]) -> None:
-        """Take where it leads; asked anew for every connection."""
-        self.name = name
+    def __init__(self, caller: str) -> None:
+        """Take the caller's name."""
+        self.caller = caller
         self.port = 0
-        self.wire = Wire.OPEN
-        self.delay_s = 0.0
-        self.counts = Counts()
-        self._target_port = target_port
-        self._open = asyncio.Event()
-        self._open.set()
-        self._connections: set[_Connection] = set()
+        self._links: dict[str, Link] = {}
         self._server: asyncio.Server | None = None
+
+    @property
+    def uri(self) -> str:
+        """Return what the caller is told."""
+        return f"http://{HOST}:{self.port}"
+
+    def link(self, address: str) -> "Link":
+        """Return the link to the server at "host:port"."""
+        return self._links.setdefault(address, Link(f"{self.caller} to {address}", address))
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -68,7 +76,35 @@ class Link:
         """Listen no more and end every connection."""
         assert self._server is not None
         self._server.close()
-        self.reset()
+        for link in self._links.values():
+            link.reset()
+
+    async def _serve(self, reader: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
+        try:
+            greeting = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), GREETING_S)
+            word, address = greeting.decode().split()[:2]
+            if word == "CONNECT":
+                await self.link(address).carry(reader, caller)
+        except (OSError, EOFError, TimeoutError, ValueError):
+            pass  # a caller that left again, or never said what it wanted
+        finally:
+            _abort(caller)
+
+
+class Link:
+    """The way from one caller to one server."""
+
+    def __init__(self, name: str, address: str) -> None:
+        """Take where it leads."""
+        self.name = name
+        self.wire = Wire.OPEN
+        self.delay_s = 0.0
+        self.counts = Counts()
+        self._host, _, self._port = address.rpartition(":")
+        self._open = asyncio.Event()
+        self._open.set()
+        self._healed = asyncio.Event()
+        self._connections: set[_Connection] = set()
 
     def hold(self) -> None:
         """Let nothing through until `heal`, and then everything."""
@@ -79,6 +115,7 @@ class Link:
         """Lose everything until `heal`."""
         self.wire = Wire.CUT
         self._open.set()
+        self._healed.clear()
 
     def slow(self, delay_s: float) -> None:
         """Let every byte arrive later by this, each way."""
@@ -88,6 +125,7 @@ class Link:
         """Let everything through again."""
         self.wire, self.delay_s = Wire.OPEN, 0.0
         self._open.set()
+        self._healed.set()
         for connection in [one for one in self._connections if one.damaged]:
             self._reset(connection)
 
@@ -108,19 +146,20 @@ class Link:
         self._connections.discard(connection)
         connection.reset()
 
-    async def _serve(self, reader: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
+    async def carry(self, reader: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:
+        """Connect a caller that said where it wants to go, and carry both ways to their end."""
         self.counts.connections += 1
-        try:
-            from_server, server = await asyncio.open_connection(HOST, self._target_port())
-        except OSError:
-            _abort(caller)  # nobody listens there: the caller hears it at once
+        if self.wire is Wire.CUT:
+            self.counts.connections_lost += 1
+            await self._healed.wait()
             return
+        await self._open.wait()
+        from_server, server = await asyncio.open_connection(self._host, int(self._port))
+        caller.write(CONNECTED)
         connection = _Connection(caller, server)
         self._connections.add(connection)
         try:
             await asyncio.gather(self._pump(connection, reader, server), self._pump(connection, from_server, caller))
-        except OSError:
-            pass
         finally:
             self._connections.discard(connection)
             connection.reset()
