@@ -6,11 +6,12 @@ it. Several routers may tend one shop: who drains a replica is a duty in the sto
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
+from lookalike_router.background import every, quietly
 from lookalike_router.core import Core
-from lookalike_router.errors import LeaseLost, RouterError, ShardError, StaleMap, StoreFailed
+from lookalike_router.errors import ShardError
 from lookalike_router.group import Group
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.replica import Away, Replica
@@ -42,8 +43,8 @@ class Keeper:
         """Begin."""
         timing = self._core.timing
         self._tasks = [
-            asyncio.ensure_future(_every(timing.tend_s, self._tend)),
-            asyncio.ensure_future(_every(timing.prune_s, self._core.store.prune)),
+            asyncio.ensure_future(every(timing.tend_s, self._tend)),
+            asyncio.ensure_future(every(timing.prune_s, self._core.store.prune)),
         ]
 
     async def close(self) -> None:
@@ -83,7 +84,7 @@ class Keeper:
         """Drain a replica unless that is under way, or it cannot be reached."""
         if replica.name in self._draining or isinstance(replica.state, Away):
             return
-        task = asyncio.ensure_future(_quietly(self._drain(group.name, replica)))
+        task = asyncio.ensure_future(quietly(partial(self._drain, group.name, replica)))
         self._draining[replica.name] = task
         task.add_done_callback(lambda _: self._draining.pop(replica.name, None))
 
@@ -108,23 +109,3 @@ class Keeper:
             outcome = await self._reconciler.reconcile(group, names, until, hints=hints)
             if len(outcome.busy) == len(names) or replica.name in outcome.unreached:
                 return
-
-
-async def _every(seconds: float, work: "Any") -> None:
-    while True:
-        await _quietly(work())
-        await asyncio.sleep(seconds)
-
-
-async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    """Run work that is tried again anyway: that a shard or the store is away is no news here."""
-    try:
-        await work
-    except (ShardError, StoreFailed, LeaseLost, StaleMap) as error:
-        log.debug("background work waits: %s", type(error).__name__)
-    except RouterError:
-        raise
-    except asyncio.CancelledError:
-        raise
-    except Exception:  # a bug must not end the work for good
-        log.exception("background work failed")

@@ -1,14 +1,14 @@
 """A shop in memory on virtual time, whose endpoints can be broken: down, hanging, or losing replies."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
 import numpy.typing as npt
 
 from lookalike_router.answer import ShardSpec
-from lookalike_router.errors import ShardTimedOut, ShardUnreachable
+from lookalike_router.errors import ShardError, ShardTimedOut, ShardUnreachable
 from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
 from lookalike_router.memory_store import MemoryStore
@@ -16,6 +16,7 @@ from lookalike_router.router import Router
 from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.shard import Candidate, Digest, Head, Probe, Row, Stored
 from lookalike_router.slots import SlotRange
+from tests.simulation.loop import run
 
 S = 5.0
 
@@ -26,7 +27,8 @@ class BreakableShard:
     def __init__(self, name: str, uri: str) -> None:
         self.name, self.uri = name, uri
         self.rows = MemoryShard(name, uri)
-        self.down = False
+        self.error: ShardError | None = None
+        self.joins = 0
         self.deaf = False
         """Whether it does what it is told and never answers."""
         self.paused: asyncio.Event | None = None
@@ -39,12 +41,21 @@ class BreakableShard:
                     await self.paused.wait()
             except TimeoutError as error:
                 raise ShardTimedOut(self.name, "is paused") from error
-        if self.down:
-            raise ShardUnreachable(self.name, "is down")
+        if self.error is not None:
+            raise self.error
 
     async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
+        self.joins += 1
         await self._pass(deadline_s)
         return await self.rows.join(shop, founding, deadline_s)
+
+    @property
+    def down(self) -> bool:
+        return self.error is not None
+
+    @down.setter
+    def down(self, down: bool) -> None:
+        self.error = ShardUnreachable(self.name, "is down") if down else None
 
     async def search(
         self, queries: npt.NDArray[np.float32], limit: int, where: Filter | None, deadline_s: float
@@ -95,9 +106,7 @@ class Town:
     def __init__(self, shards: str = "a", replicas: int = 2) -> None:
         self.store = MemoryStore(asyncio.get_running_loop().time)
         self.endpoints: dict[str, BreakableShard] = {}
-        self.specs = [
-            ShardSpec(name, tuple(f"memory:{name}{i}" for i in range(1, replicas + 1))) for name in shards
-        ]
+        self.specs = [ShardSpec(name, tuple(f"memory:{name}{i}" for i in range(1, replicas + 1))) for name in shards]
         self.routers: list[Router] = []
 
     def __getitem__(self, uri: str) -> BreakableShard:
@@ -108,15 +117,28 @@ class Town:
         """Return the endpoint at an address, the same for every router."""
         return self.endpoints.setdefault(uri, BreakableShard(name, uri))
 
-    async def open(self, safeguards: Safeguards = ALL) -> Router:
+    async def open(
+        self, specs: Sequence[ShardSpec] | None = None, deadline_s: float = S, on: Safeguards = ALL
+    ) -> Router:
         """Open one more router."""
-        router = await Router.open(self.store, self.specs, self.connect, safeguards=safeguards)
+        told = self.specs if specs is None else specs
+        router = await Router.open(self.store, told, self.connect, deadline_s=deadline_s, safeguards=on)
         self.routers.append(router)
         return router
 
     def held(self, uri: str) -> set[Head]:
         """Return the rows that an endpoint holds."""
         return set(self[uri].rows._rows)
+
+
+def play(scene: Callable[[Town], Awaitable[None]], shards: str = "a", replicas: int = 2) -> None:
+    """Play a scene in a town on virtual time."""
+
+    async def whole() -> None:
+        async with town(shards, replicas) as made:
+            await scene(made)
+
+    run(whole())
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """The promises of a shop with replicas, over endpoints in memory that break; over real ones in test_faults.py."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -11,20 +10,9 @@ from lookalike_router.errors import MapConflict, RequestConflict, ShardError, Sh
 from lookalike_router.router import Router
 from lookalike_router.store import Sync
 from tests.parts.shop import product, row, vectors
-from tests.router.breakable import S, Town, town, until
-from tests.simulation.loop import run
+from tests.router.breakable import S, Town, play, until
 
 PICTURES = list(vectors(4))
-
-
-def shop(scene: Callable[[Town], Awaitable[None]], shards: str = "a", replicas: int = 2) -> None:
-    """Play a scene on virtual time."""
-
-    async def play() -> None:
-        async with town(shards, replicas) as made:
-            await scene(made)
-
-    run(play())
 
 
 async def put(router: Router, product_id: str, pictures: int = 1, request: Request | None = None) -> None:
@@ -52,7 +40,7 @@ def test_a_write_reaches_every_replica() -> None:
         assert len(made.held("a1")) == 2
         assert made.held("a1") == made.held("a2")
 
-    shop(scene)
+    play(scene)
 
 
 def test_an_update_leaves_only_the_new_version() -> None:
@@ -63,7 +51,7 @@ def test_an_update_leaves_only_the_new_version() -> None:
         assert len(made.held("a1")) == 1
         assert made.held("a1") == made.held("a2")
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_write_is_acknowledged_while_a_replica_is_down_and_reads_avoid_it_until_it_has_caught_up() -> None:
@@ -83,7 +71,7 @@ def test_a_write_is_acknowledged_while_a_replica_is_down_and_reads_avoid_it_unti
         assert made.held("a1") == made.held("a2")
         assert await found(router) == {"old", "new"}
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_write_that_no_replica_in_sync_has_is_refused() -> None:
@@ -95,7 +83,7 @@ def test_a_write_that_no_replica_in_sync_has_is_refused() -> None:
         with pytest.raises(ShardError):
             await put(router, "q")
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_delete_that_a_replica_missed_is_not_undone_by_it() -> None:
@@ -108,7 +96,7 @@ def test_a_delete_that_a_replica_missed_is_not_undone_by_it() -> None:
         await until(lambda: sync(router, "a/2") is Sync.IN_SYNC)
         assert made.held("a1") == made.held("a2") == set()
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_write_whose_reply_is_lost_everywhere_is_said_to_be_unknown_and_settles() -> None:
@@ -123,7 +111,7 @@ def test_a_write_whose_reply_is_lost_everywhere_is_said_to_be_unknown_and_settle
         assert len(made.held("a1")) == 2
         assert made.held("a1") == made.held("a2")
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_late_write_of_an_old_version_is_never_shown_and_goes_away() -> None:
@@ -143,7 +131,7 @@ def test_a_late_write_of_an_old_version_is_never_shown_and_goes_away() -> None:
             assert await one.get(["p"], S) == {}
         await until(lambda: not made.held("a2"))
 
-    shop(scene)
+    play(scene)
 
 
 def test_the_same_request_takes_effect_once() -> None:
@@ -158,7 +146,7 @@ def test_the_same_request_takes_effect_once() -> None:
         assert await router.delete("p", S, Request("r3", "digest", "")) == 1
         assert await router.replay("r3", "digest") == "1"
 
-    shop(scene)
+    play(scene)
 
 
 def test_two_routers_on_one_store_are_one_system() -> None:
@@ -174,7 +162,7 @@ def test_two_routers_on_one_store_are_one_system() -> None:
         assert sync(two, "a/2") is Sync.BEHIND
         assert await found(two) == await found(one)
 
-    shop(scene)
+    play(scene)
 
 
 def test_what_a_dead_router_left_is_settled_by_another() -> None:
@@ -197,7 +185,7 @@ def test_what_a_dead_router_left_is_settled_by_another() -> None:
         await put(two, "p")
         assert len(made.held("a1")) == 1
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_new_replica_is_filled_verified_and_then_read_from() -> None:
@@ -214,7 +202,7 @@ def test_a_new_replica_is_filled_verified_and_then_read_from() -> None:
         await router.remove_replica("a/1", S)
         assert len(await found(router)) == 31
 
-    shop(scene, replicas=1)
+    play(scene, replicas=1)
 
 
 def test_what_cannot_be_added_is_refused_with_what_to_do() -> None:
@@ -236,7 +224,7 @@ def test_what_cannot_be_added_is_refused_with_what_to_do() -> None:
             await router.add_replica("a", "memory:a3", S)
         assert {place.name for place in router.topology().shards[0].replicas} == {"a/1", "a/2"}
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_shard_that_is_added_owns_nothing_and_is_seen_by_every_router() -> None:
@@ -249,7 +237,7 @@ def test_a_shard_that_is_added_owns_nothing_and_is_seen_by_every_router() -> Non
         await put(two, "p")
         assert await found(one) == {"p"}
 
-    shop(scene)
+    play(scene)
 
 
 def test_the_report_says_how_each_replica_is() -> None:
@@ -264,7 +252,7 @@ def test_the_report_says_how_each_replica_is() -> None:
         assert (second.state, second.sync, second.hints) == (State.UNREACHABLE, Sync.BEHIND, 1)
         assert second.message
 
-    shop(scene)
+    play(scene)
 
 
 def test_verify_finds_and_repairs_what_differs() -> None:
@@ -282,7 +270,7 @@ def test_verify_finds_and_repairs_what_differs() -> None:
         last = [one async for one in router.verify(None, repair=False)][-1]
         assert last.differing_total == 0
 
-    shop(scene)
+    play(scene)
 
 
 def test_a_store_that_is_away_costs_writes_and_no_reads() -> None:
@@ -307,4 +295,4 @@ def test_a_store_that_is_away_costs_writes_and_no_reads() -> None:
         await put(router, "q")
         assert not (await router.search(PICTURES[0][None], 100, deadline_s=S)).coverage.stale
 
-    shop(scene)
+    play(scene)
