@@ -30,6 +30,8 @@ class Reconciled:
     """Products that another writer holds, or that could not be decided: come again."""
     unreached: tuple[str, ...]
     """Replicas that could not be asked."""
+    failed: tuple[str, ...] = ()
+    """Replicas that were asked and could not be mended."""
 
 
 class Reconciler:
@@ -73,7 +75,7 @@ class Reconciler:
         left = Finish(begun, rechecks=_rechecks(group, begun))
         await self._core.holds.finish(_finish(group, left, hints, listed, wrong, failed) if change else left, epoch)
         differed = {name for mend in wrong.values() for name in mend.products}
-        return Reconciled(tuple(sorted(differed)), tuple(sorted(busy)), unreached)
+        return Reconciled(tuple(sorted(differed)), tuple(sorted(busy)), unreached, tuple(failed))
 
     async def _list(
         self, group: Group, product_ids: Sequence[str], until: float

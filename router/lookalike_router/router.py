@@ -213,7 +213,7 @@ class Router:
         """Compare the replicas of a shard, or of all, slot by slot; with `repair` make them equal."""
         if shard is not None and shard not in self._core.atlas.view.groups:
             raise MapConflict(f"there is no shard {shard}; there are {', '.join(sorted(self._core.atlas.view.groups))}")
-        return verifying(self._core.atlas, self._reconciler, shard=shard, repair=repair, from_slot=from_slot)
+        return verifying(self._core, self._reconciler, shard=shard, repair=repair, from_slot=from_slot)
 
     async def claim_model(self, model: str, dim: int) -> None:
         """Say which model makes the vectors; the first word stands, another raises ModelConflict."""
@@ -258,7 +258,9 @@ class Router:
         for places in self._core.atlas.view.map.replicas.values():
             for place in places:
                 if place.uri == endpoint.uri:
-                    raise MapConflict(f"{endpoint.uri} is replica {place.name} already; give the address of another one")
+                    raise MapConflict(
+                        f"{endpoint.uri} is replica {place.name} already; give the address of another one"
+                    )
         return Replica(endpoint, sync, self._shop)
 
     async def _added(self, new: Sequence[Replica], deadline_s: float, spec: ShardSpec | None) -> None:
