@@ -115,7 +115,9 @@ class Joining:
         wanted = milvus_wire.layout(milvus_wire.schema("", ""))
         odd = {name for name, _ in found.items() ^ wanted.items()}
         if odd:
-            said = ", ".join(f"{name} is {found.get(name)}, not {wanted.get(name)}" for name in sorted(odd))
+            said = ", ".join(
+                f"{name} is {found.get(name, 'not there')}, not {wanted.get(name, 'there')}" for name in sorted(odd)
+            )
             raise self._refusal(f"{self._collection} has other fields than this version writes: {said}; {self._anew}")
         metric = await self._metric()
         if metric != "IP":

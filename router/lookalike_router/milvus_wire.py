@@ -65,10 +65,12 @@ def schema(collection: str, description: str) -> Any:
     return schema_pb2.CollectionSchema(name=collection, description=description, fields=fields)
 
 
-def layout(found: Any) -> dict[str, tuple[int, str]]:
+def layout(found: Any) -> dict[str, str]:
     """Return what matters of a schema: each field's type, its length or dimension."""
     return {
-        field.name: (field.data_type, ",".join(sorted(f"{pair.key}={pair.value}" for pair in field.type_params)))
+        field.name: " ".join(
+            [KIND.Name(field.data_type), *sorted(f"{pair.key}={pair.value}" for pair in field.type_params)]
+        )
         for field in found.fields
     }
 

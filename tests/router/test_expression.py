@@ -53,3 +53,8 @@ def test_keys_and_slots_read_as_they_are_meant() -> None:
 def test_prices_are_compared_as_whole_numbers() -> None:
     assert expression(Range("price_minor", 250.5, 900.9)) == "(price_minor >= 251 and price_minor <= 900)"
     assert expression(Equal("price_minor", 2.5)) == NEVER
+
+
+def test_many_ranges_are_said_slot_by_slot() -> None:
+    even = [SlotRange(slot, slot + 1) for slot in range(0, 400, 4)]
+    assert in_slots(even) == f"slot in {[slot for slot in range(400) if slot % 4 < 2]}"

@@ -78,10 +78,10 @@ async def test_milvus_lite_writes_its_rows_to_a_file(tmp_path: Path) -> None:
     lite.start()
     try:
         await asyncio.to_thread(lite.wait_ready)
-        shard = MilvusShard("a", lite.uri)
+        shard = MilvusShard("a/1", lite.uri)
         await shard.join("shop", founding=True, deadline_s=30.0)
         made = [row(f"product {i}", vector=vector) for i, vector in enumerate(vectors(ROWS_MIN))]
-        await shard.upsert(made, deadline_s=30.0)
+        await shard.write(made, [], deadline_s=30.0)
         await until(lambda: any("_default" in str(file) for file in tmp_path.rglob("*.parquet")), deadline_s=30.0)
         await shard.close()
     finally:
