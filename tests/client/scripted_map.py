@@ -24,6 +24,7 @@ class ScriptedMap(admin_pb2_grpc.AdminServiceServicer):
         self.dim = dim
         self.shards = {"a": _shard("a", ["http://127.0.0.1:19530"], SLOTS)}
         self.fills: deque[float] = deque()  # how far new replicas are, look by look; then they are in sync
+        self.refuses_fills = ""  # why new replicas are refused
         self.reports: list[admin_pb2.VerifyProgress] = []
         self.verify_ends: Refusal | None = None  # after the last report
         self.verify_waits = False  # after the last report, until the caller leaves
@@ -44,6 +45,9 @@ class ScriptedMap(admin_pb2_grpc.AdminServiceServicer):
         self.script.meet(request, context)
         filling = (one for status in self.shards.values() for one in status.replicas if one.filled < 1)
         for one in filling:
+            if self.refuses_fills:
+                one.state, one.message = STATES.STATE_REFUSED, self.refuses_fills
+                continue
             one.filled = self.fills.popleft() if self.fills else 1.0
             if one.filled == 1:
                 one.replica.sync, one.rows = SYNCS.SYNC_IN_SYNC, 7
@@ -92,8 +96,10 @@ class ScriptedMap(admin_pb2_grpc.AdminServiceServicer):
         context.abort_with_status(Refusal(code_pb2.FAILED_PRECONDITION, message, "MAP_CONFLICT").status())
 
 
-def report(slots_done: int, *differing: str, repaired: int = 0, **more: Any) -> admin_pb2.VerifyProgress:
-    """Return a report of a comparison of shard "a" that has found `differing` and nothing before."""
+def report(
+    slots_done: int, *differing: str, differing_before: int = 0, repaired: int = 0, **more: Any
+) -> admin_pb2.VerifyProgress:
+    """Return a report of a comparison of shard "a" that has found `differing` since the report before."""
     return admin_pb2.VerifyProgress(
         shard="a",
         slots_done=slots_done,
@@ -101,7 +107,7 @@ def report(slots_done: int, *differing: str, repaired: int = 0, **more: Any) -> 
         next_slot=slots_done,
         rows=2 * slots_done,
         differing_product_ids=differing,
-        differing_total=len(differing),
+        differing_total=differing_before + len(differing),
         repaired_total=repaired,
         done=slots_done == SLOTS,
         **more,

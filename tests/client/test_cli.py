@@ -202,7 +202,9 @@ def test_an_error_is_json_for_programs(cli: Cli, server: ScriptedShop, photo: Pa
 
 
 @pytest.mark.parametrize(
-    "command", [["search", "photo.jpg"], ["product", "get", "x"], ["product", "list"], ["shards"]], ids=" ".join
+    "command",
+    [["search", "photo.jpg"], ["product", "get", "x"], ["product", "list"], ["shards"], ["verify"]],
+    ids=" ".join,
 )
 def test_a_server_that_is_not_there_is_3(cli: Cli, photo: Path, command: list[str]) -> None:
     command = [str(photo) if one == "photo.jpg" else one for one in command]
@@ -244,10 +246,25 @@ def test_a_product_is_deleted_only_after_a_yes(cli: Cli, filled: ScriptedShop) -
     assert cli("product", "delete", "mug-0", "--yes").exit_code == 1
 
 
-def test_every_command_has_help_and_takes_json() -> None:
-    for command in (["import"], ["search"], ["product", "get"], ["product", "list"], ["product", "delete"], ["shards"]):
-        result = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"})
-        assert (result.exit_code, "--json" in result.stdout, "--server" in result.stdout) == (0, True, True)
+COMMANDS = (
+    "import",
+    "search",
+    "product get",
+    "product list",
+    "product delete",
+    "shards",
+    "shards add",
+    "replicas add",
+    "replicas remove",
+    "verify",
+    "doctor",
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_takes_json(command: str) -> None:
+    result = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
+    assert (result.exit_code, "--json" in result.stdout, "--server" in result.stdout) == (0, True, True)
 
 
 def test_a_missing_library_is_named() -> None:

@@ -49,6 +49,8 @@ def search(shop: Client) -> None:
         assert_type(shop.search(file, whole_image=True), SearchResult)
     assert_type(shop.search(vector=[0.5, 0.25], filter=negate(one_of("tags", "sale", "old"))), SearchResult)
     assert_type(shop.search(vector=shop.embed("photo.jpg").vector), SearchResult)
+    assert_type(shop.search("photo.jpg", explain=True).explanation, lookalike.Explanation | None)
+    assert_type(result.coverage.behind, tuple[str, ...])
     assert_type(shop.embed("photo.jpg").vector, Vector)
     assert_type(shop.detect("photo.jpg").detections, tuple[Detection, ...])
 
@@ -57,7 +59,7 @@ def streams(shop: Client, photos: Iterator[Path], products: Iterator[Product]) -
     # Photos of one kind only are fine: an iterable gives, and takes nothing.
     searches = shop.search_many(photos)
     assert_type(searches, Generator[Outcome[Photo, SearchResult], None, None])
-    with closing(shop.import_products(products)) as outcomes:
+    with closing(shop.import_products(products, request_id=lambda product: product.product_id)) as outcomes:
         for outcome in outcomes:
             match outcome:
                 case Done(item=product, result=result):
@@ -79,10 +81,23 @@ def catalogue(shop: Client) -> None:
     assert_type(shop.get("mug-1"), Product)
     assert_type(shop.list(filter=equals("in_stock", True)), Iterator[Product])
     assert_type(shop.list_page().next_page_token, str)
-    assert_type(shop.delete("mug-1"), int)
+    assert_type(shop.upsert(product, request_id="order-7"), UpsertResult)
+    assert_type(shop.delete("mug-1", request_id="order-8"), int)
     assert_type(shop.topology().shards[0].slot_ranges, tuple[lookalike.SlotRange, ...])
-    assert_type(shop.shards()[0].state, lookalike.ShardState)
     assert_type(shop.health(), lookalike.Health)
+
+
+def operating(shop: Client) -> None:
+    assert_type(shop.shards()[0].state, lookalike.ShardState)
+    assert_type(shop.shards()[0].replicas[0].replica.sync, lookalike.Sync)
+    assert_type(shop.topology().shards[0].replicas, tuple[lookalike.Replica, ...])
+    assert_type(shop.add_shard("d", ["http://d:19530"], weight=2), lookalike.Shard)
+    assert_type(shop.add_replica("a", "http://a:19530"), str)
+    shop.remove_replica("a/2")
+    with closing(shop.verify("a", repair=True)) as reports:
+        for progress in reports:
+            assert_type(progress, lookalike.VerifyProgress)
+            assert_type(progress.differing_product_ids, tuple[str, ...])
 
 
 def errors(shop: Client) -> None:
@@ -90,6 +105,8 @@ def errors(shop: Client) -> None:
         shop.get("mug-1")
     except lookalike.Overloaded as error:
         assert_type(error.retry_after_s, float | None)
+    except lookalike.RequestIdReused as error:
+        assert_type(error.field_violations, tuple[lookalike.FieldViolation, ...])
     except lookalike.InvalidArgument as error:
         assert_type(error.field_violations, tuple[lookalike.FieldViolation, ...])
     except LookalikeError as error:
@@ -104,12 +121,17 @@ async def asynchronous(shop: AsyncClient, products: Iterator[Product], later: As
         async for outcome in outcomes:
             assert_type(outcome, Outcome[Product, UpsertResult])
     assert_type(shop.import_products(products), AsyncGenerator[Outcome[Product, UpsertResult], None])
-    assert_type(await shop.delete("mug-1"), int)
+    assert_type(await shop.delete("mug-1", request_id="order-8"), int)
+    assert_type(await shop.add_replica("a", "http://a:19530"), str)
+    async with aclosing(shop.verify()) as reports:
+        async for progress in reports:
+            assert_type(progress.next_slot, int)
 
 
 def mistakes(shop: Client) -> None:
     shop.search(1.5)  # type: ignore[arg-type]
     shop.search("photo.jpg", limit="5")  # type: ignore[arg-type]
     shop.search("photo.jpg", filter="category=mug")  # type: ignore[arg-type]
+    shop.upsert(Product("mug-1"), request_id=7)  # type: ignore[arg-type]
     shop.search("photo.jpg", boxes=[])  # type: ignore[call-arg]
     Product("mug-1").title = "Mug"  # type: ignore[misc]
