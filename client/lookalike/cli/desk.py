@@ -17,7 +17,8 @@ from lookalike.errors import DeadlineExceeded, LookalikeError, Unavailable
 
 FAILED, USAGE, UNREACHABLE, PARTIAL, INTERRUPTED = 1, 2, 3, 4, 130
 EXIT_CODES = """Exit codes: 0 all went well; 1 it failed, there is no such product, or replicas differ;
-2 the command is wrong; 3 the server cannot be reached; 4 some of it failed, the rest is done; 130 stopped with Ctrl-C."""
+2 the command is wrong; 3 the server cannot be reached; 4 some of it failed, the rest is done;
+130 stopped with Ctrl-C."""
 
 ServerOption = Annotated[
     str, typer.Option("--server", envvar="LOOKALIKE_SERVER", metavar="HOST:PORT", help="Where the server is.")
