@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookalike_router.errors import RouterError
-from lookalike_server.config import Config
+from lookalike_server.config import BadSetting, Config
 from lookalike_server.errors import ServerError
 from lookalike_server.lite import LiteFailed
 from lookalike_server.signals import stop_signals
@@ -28,10 +28,6 @@ USAGE = """usage: lookalike-server COMMAND ...
 
 lookalike-server COMMAND --help says more.
 """
-NO_SHARDS = (
-    "--shards (LOOKALIKE_SHARDS): no shard is named, for example --shards a=http://127.0.0.1:19530 ; "
-    "`lookalike-server demo` starts three of its own"
-)
 EXIT_FAILED, EXIT_USAGE = 1, 2
 
 
@@ -58,8 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def serve(argv: Sequence[str]) -> int:
     """Serve until SIGTERM or SIGINT."""
     config = Config.read(argv)
-    if not config.shards:
-        return told_wrong(NO_SHARDS, EXIT_USAGE)
     start_log(config.log_level)
     return run(serving(config))
 
@@ -114,6 +108,8 @@ def run(work: Coroutine[Any, Any, int]) -> int:
     """Run a command to its end; what it cannot do is said in one line."""
     try:
         return asyncio.run(work)
+    except BadSetting as error:
+        return told_wrong(str(error), EXIT_USAGE)
     except (ServerError, RouterError, LiteFailed) as error:
         return told_wrong(str(error))
     except KeyboardInterrupt:

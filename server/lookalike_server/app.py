@@ -1,14 +1,16 @@
 """Builds the service that a config describes, once, and takes it down again. Knows no signals and no terminal."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from lookalike_router.answer import ShardSpec
+from lookalike_router.errors import PlacementConflict
 from lookalike_router.milvus import MilvusShard
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM, Shard
-from lookalike_router.store import SqlStore
-from lookalike_server.config import Config
+from lookalike_router.sql_store import SqlStore
+from lookalike_server.config import BadSetting, Config
 from lookalike_server.errors import BadModel
 from lookalike_server.image import Limits
 from lookalike_server.models.load import load_detector, load_embedder
@@ -19,6 +21,10 @@ from lookalike_server.vision import Vision, VisionLimits
 
 # Shards that start together with the server get this long; a real cluster that just woke needs most of it.
 JOIN_DEADLINE_S = 30.0
+NO_SHARDS = (
+    "--shards (LOOKALIKE_SHARDS): no shard is named and the store knows none yet; for example "
+    "--shards a=http://127.0.0.1:19530 ; `lookalike-server demo` starts three of its own"
+)
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,17 @@ class Running:
 
 
 @asynccontextmanager
-async def running(config: Config, shards: Sequence[Shard] | None = None) -> AsyncIterator[Running]:
-    """Serve what `config` says until the block ends, then drain; `shards` stand in for those that it names."""
+async def running(config: Config) -> AsyncIterator[Running]:
+    """Serve what `config` says until the block ends, then drain."""
     vision = opened_vision(config)
     try:
-        places = shards if shards is not None else milvus_shards(config)
-        router = await Router.open(SqlStore(config.store), places, deadline_s=JOIN_DEADLINE_S)
+        router = await opened_router(config)
         try:
             await router.claim_model(vision.embedder_id, DIM)
             serving = Serving(vision, router, deadline_s=config.deadline_s, shard_deadline_s=config.shard_deadline_s)
             await serving.start(config.host, config.port)
             try:
-                yield Running(serving, vision, len(places))
+                yield Running(serving, vision, len(router.topology().shards))
             finally:
                 await serving.stop(config.drain_s)
         finally:
@@ -68,6 +73,16 @@ def opened_vision(config: Config) -> Vision:
     return Vision(detector, embedder, limits)
 
 
-def milvus_shards(config: Config) -> list[Shard]:
-    """Name the shards; none is asked yet."""
-    return [MilvusShard(one.name, one.uri, weight=one.weight, token=config.shard_token) for one in config.shards]
+async def opened_router(config: Config) -> Router:
+    """Open the shop; raise BadSetting if it is new and no shards are named."""
+    specs = [ShardSpec(one.name, one.uris, one.weight) for one in config.shards]
+
+    def connect(name: str, uri: str) -> Shard:
+        return MilvusShard(name, uri, token=config.shard_token)
+
+    try:
+        return await Router.open(SqlStore(config.store), specs, connect, deadline_s=JOIN_DEADLINE_S)
+    except PlacementConflict as error:
+        if not specs:
+            raise BadSetting(NO_SHARDS) from error
+        raise

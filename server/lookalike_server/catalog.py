@@ -7,23 +7,25 @@ import asyncio
 import hashlib
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router.answer import Picture, ProductWrite
+from lookalike_router.answer import Picture, ProductWrite, Request
+from lookalike_router.errors import Repeated
 from lookalike_router.filter import Json
 from lookalike_router.router import Router
 from lookalike_router.shard import Row, Stored
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import BadField, BadImage, NotThere
+from lookalike_server.first_answer import delete_digest, given_again, upsert_digest, written
 from lookalike_server.page_token import write_page_token
-from lookalike_server.product import NewPicture, NewProduct, StoredPicture, StoredProduct
+from lookalike_server.product import NewPicture, NewProduct, Outcome, StoredPicture, StoredProduct, Upserted
 from lookalike_server.query import Listing
 from lookalike_server.regions import WHOLE_BOX, Box, Detection
+from lookalike_server.turns import Turns
 from lookalike_server.vision import Upload, Vision
 
 # Of a catalogue picture the product is embedded without its background, where the detector is sure of it and it is
@@ -38,24 +40,6 @@ PICTURES_AT_ONCE = 24
 PAGE_BYTES_MAX = 2 * 2**20
 # 128 bits of the content's hash name a picture within its product.
 IMAGE_ID_HEX = 32
-
-
-class Outcome(Enum):
-    """What an upsert can do to a product."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class Upserted:
-    """What one upsert did."""
-
-    product: StoredProduct
-    outcome: Outcome
-    images_embedded: int
-    images_reused: int
 
 
 @dataclass(frozen=True)
@@ -76,38 +60,32 @@ class Ready:
     """Whether it went through the model now."""
 
 
-@dataclass
-class Turn:
-    """The writers of one product, of whom one at a time has its turn."""
-
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    writers: int = 0
-
-
 class Catalog:
     """Upserts, gets, lists and deletes the products of one shop."""
 
     def __init__(self, vision: Vision, router: Router) -> None:
         self._vision = vision
         self._router = router
-        self._turns: dict[str, Turn] = {}
+        self._products = Turns()
+        self._requests = Turns()
         self._places = asyncio.Semaphore(PICTURES_AT_ONCE)
 
-    async def upsert(self, product: NewProduct, deadline: Deadline) -> Upserted:
-        """Store a product whole, or find that it is stored so already."""
+    async def upsert(self, product: NewProduct, deadline: Deadline, request_id: str = "") -> Upserted:
+        """Store a product whole, or find that it is stored so already.
+
+        Whoever gives a `request_id` may ask again: then the first answer comes again, and nothing happens twice.
+        """
         # An upsert reads before it writes: two of one product at once would each miss the other's pictures.
-        async with self._turn(product.product_id):
+        async with self._turn(request_id, product.product_id):
             hashed = await asyncio.to_thread(identified, product)
             deadline.check("read the product")
-            rows = (await self._router.get([product.product_id], deadline.remaining_s())).get(product.product_id, [])
-            reusable = [row for row in rows if row.model == self._vision.embedder_id]
-            ready = await self._ready(hashed, reusable, deadline)
-            stored = StoredProduct(product.product_id, product.attributes, tuple(one.picture for one in ready))
-            embedded = sum(one.embedded for one in ready)
-            if len(reusable) == len(rows) and rows and same(StoredProduct.of(rows), stored):
-                return Upserted(stored, Outcome.UNCHANGED, embedded, len(ready) - embedded)
-            await self._write(stored, ready, deadline)
-            return Upserted(stored, Outcome.UPDATED if rows else Outcome.CREATED, embedded, len(ready) - embedded)
+            if not request_id:
+                return await self._upsert(hashed, None, deadline)
+            request = Request(request_id, upsert_digest(hashed), "")
+            first = await self._router.replay(request.request_id, request.digest)
+            if first is not None:
+                return given_again(hashed, first)
+            return await self._upsert(hashed, request, deadline)
 
     async def get(self, product_id: str, deadline: Deadline) -> StoredProduct:
         """Return one product or raise NotThere."""
@@ -127,27 +105,51 @@ class Catalog:
         token = write_page_token(after, listing.where) if after else ""
         return Listed(tuple(StoredProduct.of(rows) for rows in page.products[:kept]), token)
 
-    async def delete(self, product_id: str, deadline: Deadline) -> int:
-        """Delete one product, return how many pictures went with it, or raise NotThere."""
-        async with self._turn(product_id):
+    async def delete(self, product_id: str, deadline: Deadline, request_id: str = "") -> int:
+        """Delete one product, return how many pictures went with it, or raise NotThere.
+
+        Whoever gives a `request_id` may ask again, and hears then what went the first time.
+        """
+        async with self._turn(request_id, product_id):
             deadline.check("delete the product")
-            deleted = await self._router.delete(product_id, deadline.remaining_s())
+            request = Request(request_id, delete_digest(product_id), "") if request_id else None
+            first = await self._router.replay(request.request_id, request.digest) if request else None
+            if first is not None:
+                deleted = int(first)
+            else:
+                deleted = await self._router.delete(product_id, deadline.remaining_s(), request)
         if not deleted:
             raise NotThere(product_id)
         return deleted
 
     @asynccontextmanager
-    async def _turn(self, product_id: str) -> AsyncIterator[None]:
-        """Wait until no other writer has this product; writers come in the order in which they asked."""
-        turn = self._turns.setdefault(product_id, Turn())
-        turn.writers += 1
-        try:
-            async with turn.lock:
-                yield
-        finally:
-            turn.writers -= 1
-            if not turn.writers:
-                del self._turns[product_id]
+    async def _turn(self, request_id: str, product_id: str) -> AsyncIterator[None]:
+        """Wait until no other writer has this product, and nobody sends the same request."""
+        async with AsyncExitStack() as turns:
+            # Always in this order: two that wait for each other would wait for ever.
+            if request_id:
+                await turns.enter_async_context(self._requests.turn(request_id))
+            await turns.enter_async_context(self._products.turn(product_id))
+            yield
+
+    async def _upsert(self, product: NewProduct, request: Request | None, deadline: Deadline) -> Upserted:
+        rows = (await self._router.get([product.product_id], deadline.remaining_s())).get(product.product_id, [])
+        reusable = [row for row in rows if row.model == self._vision.embedder_id]
+        ready = await self._ready(product, reusable, deadline)
+        stored = StoredProduct(product.product_id, product.attributes, tuple(one.picture for one in ready))
+        embedded = sum(one.embedded for one in ready)
+        unchanged = len(reusable) == len(rows) and bool(rows) and same(StoredProduct.of(rows), stored)
+        outcome = Outcome.UNCHANGED if unchanged else Outcome.UPDATED if rows else Outcome.CREATED
+        done = Upserted(stored, outcome, embedded, len(ready) - embedded)
+        answer = replace(request, answer=written(done)) if request else None
+        if not unchanged:
+            try:
+                await self._write(stored, ready, answer, deadline)
+            except Repeated as first:
+                return given_again(product, first.text)
+        elif answer:
+            await self._router.record(answer)
+        return done
 
     async def _ready(self, product: NewProduct, rows: Sequence[Row], deadline: Deadline) -> list[Ready]:
         """Return every picture with its vector: known, or made now, all new ones at once."""
@@ -190,10 +192,12 @@ class Catalog:
         box = asked or chosen_box(seen.detections)
         return box, (await self._vision.embed(seen, [box], deadline))[0]
 
-    async def _write(self, product: StoredProduct, ready: Sequence[Ready], deadline: Deadline) -> None:
+    async def _write(
+        self, product: StoredProduct, ready: Sequence[Ready], request: Request | None, deadline: Deadline
+    ) -> None:
         deadline.check("store the product")
         pictures = tuple(Picture(one.picture.image_id, one.vector, one.picture.facts()) for one in ready)
-        write = ProductWrite(product.product_id, self._vision.embedder_id, product.attributes, pictures)
+        write = ProductWrite(product.product_id, self._vision.embedder_id, product.attributes, pictures, request)
         for error in await self._router.upsert([write], deadline.remaining_s()):
             if error is not None:
                 raise error

@@ -7,15 +7,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+
+from lookalike_server.address import (
+    REPLICAS_MAX,
+    SHARD_NAME,
+    SHARDS_MAX,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    endpoint,
+    without_credentials,
+)
 
 ENV_PREFIX = "LOOKALIKE_"
 
-# Placement is planned over 16,384 slots; more shards than this means slots too few to spread evenly.
-SHARDS_MAX = 1024
-# A weight outside is a typing error: one shard would own everything or nothing.
-WEIGHT_MIN, WEIGHT_MAX = 0.01, 1000.0
-SHARD_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+# What SQLAlchemy takes without a driver's name is another driver than ours.
+POSTGRESQL = "postgresql+psycopg"
 
 
 class BadSetting(ValueError):
@@ -24,10 +30,10 @@ class BadSetting(ValueError):
 
 @dataclass(frozen=True)
 class ShardAddress:
-    """Where one shard is and how large its share of the shop is."""
+    """Where one shard's replicas are, at least one, and how large its share of the shop is."""
 
     name: str
-    uri: str
+    uris: tuple[str, ...]
     weight: float = 1.0
 
 
@@ -95,27 +101,41 @@ def words(value: str) -> tuple[str, ...]:
 
 
 def store_url(value: str) -> str:
-    """Read where the store is: a database URL, or a path, which is a SQLite file."""
+    """Read where the store is: a PostgreSQL or SQLite URL, or a path, which is a SQLite file."""
     value = text(value)
-    return value if "://" in value else f"sqlite:///{Path(value).expanduser()}"
+    scheme, separator, rest = value.partition("://")
+    if not separator:
+        return f"sqlite:///{Path(value).expanduser()}"
+    match scheme.lower():
+        case "sqlite":
+            return value
+        case "postgresql" | "postgres" | "postgresql+psycopg":
+            return f"{POSTGRESQL}://{rest}"
+    raise ValueError("is neither a file nor a URL that begins with postgresql:// or sqlite:///")
 
 
 def shard_address(value: str) -> ShardAddress:
-    """Read "name=http://host:port*weight", the weight being optional."""
+    """Read "name=http://host:port|http://host:port*weight": one replica or more, the weight being optional."""
     name, equals, rest = value.strip().partition("=")
-    uri, star, weight = rest.rpartition("*") if "*" in rest else (rest, "", "1")
-    parts = urlsplit(uri)
+    uris, star, weight = rest.rpartition("*") if "*" in rest else (rest, "", "1")
     if not equals or not SHARD_NAME.fullmatch(name):
-        raise ValueError(f"{value!r} does not start with a shard's name of letters, digits, '.', '_' or '-' and '='")
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"shard {name} has no address such as http://127.0.0.1:19530")
-    return ShardAddress(name, uri, number(WEIGHT_MIN, WEIGHT_MAX)(weight) if star else 1.0)
+        told = repr(without_credentials(value))
+        raise ValueError(f"{told} does not start with a shard's name of letters, digits, '.', '_' or '-' and '='")
+    replicas = uris.split("|")
+    if len(replicas) > REPLICAS_MAX:
+        raise ValueError(f"shard {name} has {len(replicas)} replicas; at most {REPLICAS_MAX} are allowed")
+    try:
+        read = tuple(endpoint(uri) for uri in replicas)
+    except ValueError as error:
+        raise ValueError(f"the address of shard {name} {error}") from error
+    return ShardAddress(name, read, number(WEIGHT_MIN, WEIGHT_MAX)(weight) if star else 1.0)
 
 
 def shard_addresses(value: str) -> tuple[ShardAddress, ...]:
     """Read shards parted by commas; names and addresses may come once."""
     shards = tuple(shard_address(part) for part in words(value))
-    for label, seen in (("name", [s.name for s in shards]), ("address", [s.uri for s in shards])):
+    uris = [uri for shard in shards for uri in shard.uris]
+    for label, seen in (("name", [shard.name for shard in shards]), ("address", uris)):
         if twice := {one for one in seen if seen.count(one) > 1}:
             raise ValueError(f"the {label} {sorted(twice)[0]} comes twice")
     if len(shards) > SHARDS_MAX:
@@ -134,7 +154,8 @@ class Config:
     shards: tuple[ShardAddress, ...] = setting(
         (),
         shard_addresses,
-        "the Milvus shards: name=http://host:port, ... ; *2 after one gives it twice the share",
+        "the Milvus shards: name=http://host:port, ... ; | between addresses parts replicas, *2 after them gives the "
+        "shard twice the share; not needed once the store knows the shop",
         "LIST",
     )
     shard_token: str = setting(
@@ -144,8 +165,10 @@ class Config:
     store: str = setting(
         "sqlite:///lookalike-data/store.db",
         store_url,
-        "where the placement map is kept: a file or a database URL",
+        "where the map, hints and leases are kept: a file, or postgresql://user@host/name for several servers; the "
+        "environment keeps a password out of `ps`",
         "URL",
+        secret=True,
     )
     detector: Path | None = setting(None, existing_path, "a detector in place of the bundled one", "PATH")  # noqa: RUF009
     embedder: Path | None = setting(None, existing_path, "an embedder in place of the bundled one", "PATH")  # noqa: RUF009
@@ -206,14 +229,14 @@ def told(
     try:
         return parse(said)
     except ValueError as error:
-        raise BadSetting(f"{flag_of(name)} ({env_of(name)}): {said!r} {error}") from error
+        raise BadSetting(f"{flag_of(name)} ({env_of(name)}): {without_credentials(said)!r} {error}") from error
 
 
 def argument_parser(config: type[Config]) -> argparse.ArgumentParser:
     """Build the parser from the table of settings."""
     parser = argparse.ArgumentParser(
         "lookalike-server serve",
-        usage="lookalike-server serve --shards LIST [--SETTING VALUE ...]",
+        usage="lookalike-server serve [--shards LIST] [--SETTING VALUE ...]",
         description="Serves search by picture over gRPC. Every setting is a flag or an environment variable.",
         allow_abbrev=False,
     )

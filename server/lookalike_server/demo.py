@@ -119,7 +119,7 @@ async def lite_shards(data_dir: Path, out: Console) -> AsyncIterator[tuple[Shard
         for shard in shards:
             await asyncio.to_thread(shard.wait_ready)
         out.print(f"[bold]shards[/]   {', '.join(f'{shard.name} {shard.uri}' for shard in shards)}", highlight=False)
-        yield tuple(ShardAddress(shard.name, shard.uri) for shard in shards)
+        yield tuple(ShardAddress(shard.name, (shard.uri,)) for shard in shards)
     finally:
         # In threads, for each may take seconds; shielded, for a second Ctrl-C must not leave one behind.
         await asyncio.shield(asyncio.gather(*(asyncio.to_thread(shard.stop) for shard in shards)))

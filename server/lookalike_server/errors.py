@@ -81,6 +81,10 @@ class NotThere(ServerError):
         self.product_id = product_id
 
 
+class ReplicaRefused(ServerError):
+    """An endpoint cannot become a replica as it is; the message says why and what to do."""
+
+
 class TooLittleCoverage(ServerError):
     """Fewer of the shop's slots answered than the caller asked for."""
 

@@ -12,7 +12,7 @@ from enum import Enum
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router.answer import Coverage, Found, ProductHit
+from lookalike_router.answer import Coverage, Explained, Found, ProductHit
 from lookalike_router.router import Router
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
@@ -75,6 +75,8 @@ class Answer:
     token: str = field(repr=False)
     """Names the photo; empty where the query was none."""
     model: str
+    explained: tuple[Explained, ...] | None
+    """How each shard came to its part; None where nobody asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +148,7 @@ class Pipeline:
             total_ms=since_ms(begun),
             token=asked.seen.token if asked.seen else "",
             model=self._vision.embedder_id,
+            explained=found.explained if search.explain else None,
         )
 
     async def detect(self, photo: Photo, deadline: Deadline) -> Detected:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +96,24 @@ class StoredProduct:
         ]
         ordered = tuple(sorted(pictures, key=lambda one: (one.position, one.image_id)))
         return cls(rows[0].product_id, rows[0].attributes, ordered)
+
+
+class Outcome(Enum):
+    """What an upsert can do to a product."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Upserted:
+    """What one upsert did."""
+
+    product: StoredProduct
+    outcome: Outcome
+    images_embedded: int
+    images_reused: int
 
 
 def text(value: Json) -> str:

@@ -72,6 +72,15 @@ def checked_item_id(value: str) -> str:
     return value
 
 
+def checked_request_id(value: str) -> str:
+    """Check a write's own name; it may be empty."""
+    complaints = Complaints()
+    if value:
+        complaints.identifier("request_id", value)
+    complaints.settle()
+    return value
+
+
 def checked_attributes(wire: catalog_pb2.Product, path: str, complaints: Complaints) -> dict[str, Json]:
     """Return a product's attributes as the shop keeps them; what was not said is left out."""
     found: dict[str, Json] = {}

@@ -48,6 +48,8 @@ class Search:
     score_min: float | None
     coverage_min: float
     """Fraction of the shop's slots that must answer, 0 to 1."""
+    explain: bool = False
+    """Whether to say how each shard came to its part of the answer."""
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,12 @@ class Listing:
     limit: int
     after: tuple[int, str] | None
     where: Filter | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Replicas to compare: those of one shard, or of all where `shard` is None."""
+
+    shard: str | None
+    repair: bool
+    from_slot: int

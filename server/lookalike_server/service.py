@@ -2,19 +2,28 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from typing import TypeAlias
 
 import grpc
 
 from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2, catalog_pb2_grpc, search_pb2, search_pb2_grpc
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM
-from lookalike_server import wire
+from lookalike_server import admin_wire, wire
+from lookalike_server.admin_checks import checked_comparison, checked_replica, checked_replica_name, checked_shard
 from lookalike_server.catalog import Catalog
 from lookalike_server.checks import checked_detect, checked_embed, checked_search
 from lookalike_server.deadline import Deadline
 from lookalike_server.edge import Context, Edge
+from lookalike_server.operations import Operations
 from lookalike_server.pipeline import Pipeline, shard_deadline_s
-from lookalike_server.product_checks import checked_item_id, checked_listing, checked_product, checked_product_id
+from lookalike_server.product_checks import (
+    checked_item_id,
+    checked_listing,
+    checked_product,
+    checked_product_id,
+    checked_request_id,
+)
 from lookalike_server.status import Refusal, item_error
 from lookalike_server.streams import Answered
 from lookalike_server.version import VERSION
@@ -25,6 +34,8 @@ SEARCHES_IN_FLIGHT_MAX = 16
 PRODUCTS_IN_FLIGHT_MAX = 32
 # A product with many large pictures may take long and nobody is watching; a search that takes so long is of no use.
 IMPORT_DEADLINE_S = 120.0
+
+UpsertRequest: TypeAlias = catalog_pb2.UpsertProductRequest | catalog_pb2.ImportProductsRequest
 
 SERVICES = tuple(
     str(file.DESCRIPTOR.services_by_name[name].full_name)
@@ -98,7 +109,7 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
     ) -> catalog_pb2.UpsertProductResponse:
         """Create a product or replace it whole."""
         async with self._edge.call(context, request) as deadline:
-            return await self._upsert(request.product, deadline)
+            return await self._upsert(request, deadline)
 
     async def ImportProducts(
         self, requests: AsyncIterator[catalog_pb2.ImportProductsRequest], context: Context
@@ -108,7 +119,7 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
         async def outcome(request: catalog_pb2.ImportProductsRequest) -> catalog_pb2.ImportProductsResponse:
             async def work(deadline: Deadline) -> catalog_pb2.UpsertProductResponse:
                 checked_item_id(request.item_id)
-                return await self._upsert(request.product, deadline)
+                return await self._upsert(request, deadline)
 
             done = await self._edge.item(context, work, IMPORT_DEADLINE_S)
             if isinstance(done, Refusal):
@@ -145,21 +156,22 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
         """Delete one product."""
         async with self._edge.call(context, request) as deadline:
             product_id = checked_product_id(request.product_id)
-            deleted = await self._catalog.delete(product_id, deadline)
+            deleted = await self._catalog.delete(product_id, deadline, checked_request_id(request.request_id))
             return catalog_pb2.DeleteProductResponse(images_deleted=deleted)
 
-    async def _upsert(self, product: catalog_pb2.Product, deadline: Deadline) -> catalog_pb2.UpsertProductResponse:
-        checked = checked_product(product)
-        upserted = await self._catalog.upsert(checked, deadline)
+    async def _upsert(self, request: UpsertRequest, deadline: Deadline) -> catalog_pb2.UpsertProductResponse:
+        product = checked_product(request.product)
+        upserted = await self._catalog.upsert(product, deadline, checked_request_id(request.request_id))
         return wire.upsert_response(upserted)
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
-    """Shows how the shop is spread over its shards and how they are."""
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them."""
 
     def __init__(self, edge: Edge, router: Router, pipeline: Pipeline, shard_deadline_s: float) -> None:
         self._edge = edge
         self._router = router
+        self._operations = Operations(router, edge.stopping)
         self._pipeline = pipeline
         self._shard_deadline_s = shard_deadline_s
 
@@ -168,7 +180,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
     ) -> admin_pb2.GetTopologyResponse:
         """Get the placement map and the models in use."""
         async with self._edge.call(context, request):
-            return wire.topology_response(
+            return admin_wire.topology_response(
                 self._router.topology(),
                 embedder=self._pipeline.embedder_id,
                 detector=self._pipeline.detector_id,
@@ -180,7 +192,39 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         """Ask every shard how it is."""
         async with self._edge.call(context, request) as deadline:
             reports = await self._router.shards(shard_deadline_s(deadline, self._shard_deadline_s))
-            return wire.shards_response(reports, self._router.topology().epoch)
+            return admin_wire.shards_response(reports, self._router.topology().epoch)
+
+    async def AddShard(self, request: admin_pb2.AddShardRequest, context: Context) -> admin_pb2.AddShardResponse:
+        """Add a shard that owns no slots yet."""
+        async with self._edge.call(context, request) as deadline:
+            spec = checked_shard(request)
+            place = await self._operations.add_shard(spec, deadline)
+            return admin_pb2.AddShardResponse(shard=admin_wire.shard(place))
+
+    async def AddReplica(self, request: admin_pb2.AddReplicaRequest, context: Context) -> admin_pb2.AddReplicaResponse:
+        """Add a replica, which is then filled in the background."""
+        async with self._edge.call(context, request) as deadline:
+            shard, uri = checked_replica(request)
+            name = await self._operations.add_replica(shard, uri, deadline)
+            return admin_pb2.AddReplicaResponse(replica=name)
+
+    async def RemoveReplica(
+        self, request: admin_pb2.RemoveReplicaRequest, context: Context
+    ) -> admin_pb2.RemoveReplicaResponse:
+        """Take a replica out of its shard."""
+        async with self._edge.call(context, request) as deadline:
+            await self._operations.remove_replica(checked_replica_name(request.replica), deadline)
+            return admin_pb2.RemoveReplicaResponse()
+
+    async def Verify(
+        self, request: admin_pb2.VerifyRequest, context: Context
+    ) -> AsyncIterator[admin_pb2.VerifyProgress]:
+        """Compare replicas, and say all the while how far it has come."""
+        async with self._edge.stream(context):
+            comparison = checked_comparison(request)
+            async with aclosing(self._operations.compared(comparison)) as found:
+                async for one in found:
+                    yield admin_wire.verify_progress(one)
 
 
 def add_services(

@@ -36,6 +36,8 @@ class Rule:
 
     code: StatusCode
     reason: str
+    field: str = ""
+    """The field of the request that is wrong, where the error is always about that one."""
 
 
 # The first rule whose class the error is wins: the special before the general.
@@ -51,11 +53,16 @@ RULES: dict[type[BaseException], Rule] = {
     errors.ShuttingDown: Rule(StatusCode.UNAVAILABLE, "STOPPING"),
     errors.ModelMismatch: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     errors.BadModel: Rule(StatusCode.FAILED_PRECONDITION, "BAD_MODEL"),
+    errors.ReplicaRefused: Rule(StatusCode.FAILED_PRECONDITION, "REPLICA_REFUSED"),
     router_errors.ShardTimedOut: Rule(StatusCode.UNAVAILABLE, "SHARD_TIMED_OUT"),
     router_errors.ShardRefused: Rule(StatusCode.UNAVAILABLE, "SHARD_REFUSED"),
     router_errors.ShardError: Rule(StatusCode.UNAVAILABLE, "SHARD_UNAVAILABLE"),
     router_errors.WriteRefused: Rule(StatusCode.INVALID_ARGUMENT, "INVALID_FIELD"),
+    router_errors.RequestConflict: Rule(StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED", field="request_id"),
     router_errors.StoreFailed: Rule(StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
+    router_errors.LeaseLost: Rule(StatusCode.UNAVAILABLE, "LEASE_LOST"),
+    router_errors.StaleMap: Rule(StatusCode.UNAVAILABLE, "MAP_CHANGED"),
+    router_errors.MapConflict: Rule(StatusCode.FAILED_PRECONDITION, "MAP_CONFLICT"),
     router_errors.ModelConflict: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     router_errors.PlacementConflict: Rule(StatusCode.FAILED_PRECONDITION, "PLACEMENT_CONFLICT"),
 }
@@ -77,14 +84,23 @@ def refusal(error: Exception) -> Refusal:
     rule = next((rule for kind, rule in RULES.items() if isinstance(error, kind)), None)
     if rule is None:
         return bug(error)
-    violations = (error,) if isinstance(error, errors.BadField) else ()
     return Refusal(
         code=rule.code,
         reason=str(error.reason) if isinstance(error, errors.BadImage) else rule.reason,
         message=cut(str(error), MESSAGE_CHARS_MAX),
-        violations=error.fields[:VIOLATIONS_MAX] if isinstance(error, errors.BadFields) else violations,
+        violations=violations(error, rule),
         retry_after_s=error.retry_after_s if isinstance(error, errors.Overloaded) else None,
     )
+
+
+def violations(error: Exception, rule: Rule) -> tuple[errors.BadField, ...]:
+    """Return the fields of the request that are wrong."""
+    match error:
+        case errors.BadFields():
+            return error.fields[:VIOLATIONS_MAX]
+        case errors.BadField():
+            return (error,)
+    return (errors.BadField(rule.field, str(error)),) if rule.field else ()
 
 
 def bug(error: Exception) -> Refusal:

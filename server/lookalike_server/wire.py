@@ -1,4 +1,4 @@
-"""Writes the values of the service as messages. Pure: checks nothing, asks nobody."""
+"""Writes what shoppers and shops are answered as messages. Pure: checks nothing, asks nobody."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,13 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from google.protobuf import struct_pb2
 
-from lookalike.v1 import admin_pb2, catalog_pb2, search_pb2
-from lookalike_router.answer import Coverage, ProductHit, ShardPlace, ShardReport, State, Topology, Trouble
+from lookalike.v1 import catalog_pb2, search_pb2
+from lookalike_router.answer import Coverage, Explained, ProductHit, Trouble
 from lookalike_router.filter import Json
-from lookalike_router.slots import SlotRange
-from lookalike_server.catalog import Listed, Outcome, Upserted
+from lookalike_server.catalog import Listed
 from lookalike_server.pipeline import Answer, Detected, Embedded, Searched, Source
-from lookalike_server.product import StoredPicture, StoredProduct
+from lookalike_server.product import Outcome, StoredPicture, StoredProduct, Upserted
 from lookalike_server.regions import Box, Detection
 from lookalike_server.timings import Timings
 
@@ -29,11 +28,6 @@ TROUBLES = {
     Trouble.UNREACHABLE: search_pb2.Coverage.Reason.KIND_UNREACHABLE,
     Trouble.FAILED: search_pb2.Coverage.Reason.KIND_FAILED,
     Trouble.REFUSED: search_pb2.Coverage.Reason.KIND_REFUSED,
-}
-STATES = {
-    State.HEALTHY: admin_pb2.ShardStatus.STATE_HEALTHY,
-    State.UNREACHABLE: admin_pb2.ShardStatus.STATE_UNREACHABLE,
-    State.REFUSED: admin_pb2.ShardStatus.STATE_REFUSED,
 }
 OUTCOMES = {
     Outcome.CREATED: catalog_pb2.UpsertProductResponse.OUTCOME_CREATED,
@@ -53,6 +47,7 @@ def search_response(answer: Answer) -> search_pb2.SearchResponse:
         timings=timings(answer.timings, answer.search_ms, answer.total_ms),
         image_token=answer.token,
         model=answer.model,
+        explanation=explanation(answer.explained) if answer.explained is not None else None,
     )
 
 
@@ -117,6 +112,30 @@ def coverage(one: Coverage) -> search_pb2.Coverage:
             search_pb2.Coverage.Reason(shard=missing.shard, kind=TROUBLES[missing.kind], message=missing.message)
             for missing in one.missing
         ],
+        behind=one.behind,
+        map_may_be_stale=one.stale,
+    )
+
+
+def explanation(shards: Sequence[Explained]) -> search_pb2.Explanation:
+    """Write how an answer came about."""
+    return search_pb2.Explanation(
+        shards=[
+            search_pb2.ShardExplanation(
+                shard=one.shard,
+                replica=one.replica,
+                ms=one.ms,
+                rows=one.rows,
+                drops=search_pb2.ShardExplanation.Drops(
+                    not_owner=one.not_owner, older_version=one.older, same_product=one.same_product
+                ),
+                hedge=one.hedge,
+                retry=one.retry,
+                rounds=one.rounds,
+                message=one.message,
+            )
+            for one in shards
+        ]
     )
 
 
@@ -205,50 +224,3 @@ def list_response(listed: Listed) -> catalog_pb2.ListProductsResponse:
     return catalog_pb2.ListProductsResponse(
         products=[product_message(one) for one in listed.products], next_page_token=listed.next_page_token
     )
-
-
-def topology_response(
-    topology: Topology, *, embedder: str, detector: str, dim: int, version: str
-) -> admin_pb2.GetTopologyResponse:
-    """Write the placement map."""
-    return admin_pb2.GetTopologyResponse(
-        epoch=topology.epoch,
-        slots=topology.slots,
-        shards=[shard(one) for one in sorted(topology.shards, key=lambda one: one.name)],
-        embedder=embedder,
-        detector=detector,
-        dim=dim,
-        server_version=version,
-    )
-
-
-def shards_response(reports: Sequence[ShardReport], epoch: int) -> admin_pb2.ListShardsResponse:
-    """Write how the shards are."""
-    statuses = [
-        admin_pb2.ShardStatus(
-            shard=shard(one),
-            state=STATES[one.state],
-            message=one.message,
-            rows=one.rows,
-            latency_ms=one.latency_ms,
-            server_version=one.server_version,
-        )
-        for one in sorted(reports, key=lambda one: one.name)
-    ]
-    return admin_pb2.ListShardsResponse(shards=statuses, epoch=epoch)
-
-
-def shard(one: ShardPlace | ShardReport) -> admin_pb2.Shard:
-    """Write one shard's place in the map."""
-    return admin_pb2.Shard(
-        name=one.name,
-        weight=one.weight,
-        uri=one.uri,
-        slots=sum(len(slots) for slots in one.ranges),
-        slot_ranges=[slot_range(slots) for slots in sorted(one.ranges)],
-    )
-
-
-def slot_range(one: SlotRange) -> admin_pb2.SlotRange:
-    """Write consecutive slots."""
-    return admin_pb2.SlotRange(first=one.first, last=one.last)
