@@ -88,9 +88,7 @@ async def _apply(replica: Replica, plan: Plan, until: float, into: Applied) -> N
 
 def pictures_of(heads: Sequence[Head], begun: Begun) -> int:
     """Return how many pictures a product had: those of its newest version that lives."""
-    versions = [
-        head.version for head in heads if head.product_id == begun.product_id and head.version > begun.deleted
-    ]
+    versions = [head.version for head in heads if head.product_id == begun.product_id and head.version > begun.deleted]
     return versions.count(max(versions)) if versions else 0
 
 
@@ -98,7 +96,9 @@ def _older(name: str, heads: Sequence[Head], plan: Plan) -> list[Head]:
     """Return the rows that the new ones replace."""
     for head in heads:
         if head.version >= plan.begun[head.product_id].version:
-            raise ShardFailed(name, "holds rows newer than the store's clock; was an old copy of the store brought back?")
+            raise ShardFailed(
+                name, "holds rows newer than the store's clock; was an old copy of the store brought back?"
+            )
     return list(heads)
 
 

@@ -27,9 +27,7 @@ def mends(listed: Mapping[str, Sequence[Head]], dead: Mapping[str, int]) -> dict
     everywhere = {head for heads in listed.values() for head in heads}
     right = living(everywhere, dead)
     return {
-        name: Mend(
-            tuple(sorted(right.difference(heads), key=_order)), tuple(sorted(set(heads) - right, key=_order))
-        )
+        name: Mend(tuple(sorted(right.difference(heads), key=_order)), tuple(sorted(set(heads) - right, key=_order)))
         for name, heads in listed.items()
     }
 

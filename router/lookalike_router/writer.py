@@ -196,7 +196,9 @@ class Writer:
             await self._core.holds.finish(Finish(begun), epoch)
         error = next((one.error for one in outcome.values() if one.error is not None), None)
         said = error.reason if error is not None else "has no replica in sync"
-        ending = "; whether it wrote is unknown, and the same write may be sent again" if sent else "; nothing was written"
+        ending = (
+            "; whether it wrote is unknown, and the same write may be sent again" if sent else "; nothing was written"
+        )
         kind = type(error) if error is not None else ShardUnreachable
         for job in jobs:
             _fail(job, kind(self._shard, said + ending))
@@ -239,9 +241,7 @@ class Writer:
         """Return up to which version the rows of each product are dead from now on."""
         if not self._core.safeguards.tombstones:
             return {one.product_id: 0 for one in begun}
-        return {
-            one.product_id: one.version if jobs[one.product_id].write is None else one.version - 1 for one in begun
-        }
+        return {one.product_id: one.version if jobs[one.product_id].write is None else one.version - 1 for one in begun}
 
     def _acknowledge(self, jobs: Sequence[Job], ended: Ended) -> None:
         """Tell the callers: at once, or when every router has seen what they must know. The next batch need not wait."""

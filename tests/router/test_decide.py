@@ -4,9 +4,7 @@ from hypothesis import strategies as st
 from lookalike_router.decide import living, mends
 from lookalike_router.shard import Head
 
-heads = st.builds(
-    Head, product_id=st.sampled_from("pqr"), image_id=st.sampled_from("ab"), version=st.integers(1, 5)
-)
+heads = st.builds(Head, product_id=st.sampled_from("pqr"), image_id=st.sampled_from("ab"), version=st.integers(1, 5))
 replicas = st.dictionaries(st.sampled_from(["a/1", "a/2", "a/3"]), st.sets(heads), min_size=1)
 graves = st.dictionaries(st.sampled_from("pqr"), st.integers(0, 5))
 

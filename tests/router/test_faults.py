@@ -8,13 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lookalike_router.answer import Coverage, Found, State, Trouble
+from lookalike_router.answer import Coverage, Found, ShardSpec, State, Trouble
 from lookalike_router.errors import ShardError
 from lookalike_router.milvus import MilvusShard
 from lookalike_router.router import Router
-from lookalike_router.shard import Shard
 from lookalike_router.slots import SLOTS, slot_of
-from lookalike_router.store import SqlStore
+from lookalike_router.sql_store import SqlStore
+from lookalike_router.store import Sync
 from lookalike_server.lite import LiteProcess
 from tests.parts import milvus
 from tests.parts.shop import product, products, vectors
@@ -30,13 +30,13 @@ BACK_S = 5.0
 READY_S = 60.0
 
 
-def shards_of(lites: list[LiteProcess]) -> list[Shard]:
-    return [MilvusShard(one.name, one.uri) for one in lites]
+def shards_of(lites: list[LiteProcess]) -> list[ShardSpec]:
+    return [ShardSpec(one.name, (one.uri,)) for one in lites]
 
 
 @pytest.fixture
 async def router(lites: list[LiteProcess], tmp_path: Path) -> AsyncIterator[Router]:
-    opened = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), shards_of(lites))
+    opened = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), shards_of(lites), MilvusShard)
     assert await opened.upsert(products(PRODUCTS), WRITE_S) == [None] * PRODUCTS
     yield opened
     await opened.close()
@@ -72,7 +72,7 @@ def owner(router: Router, product_id: str) -> str:
 
 
 async def whole(router: Router) -> bool:
-    return (await search(router)).coverage == Coverage(3, 3, 1.0, ())
+    return (await search(router)).coverage == Coverage(3, 3, 1.0)
 
 
 async def joins(shard: MilvusShard, shop: str) -> bool:
@@ -106,7 +106,7 @@ async def test_a_killed_shard_costs_its_slots_and_comes_back(router: Router, lit
     for _ in range(5):
         found = await search(router)
         expect_all_but(found, router, "b", {Trouble.UNREACHABLE})
-    reports = {report.name: report.state for report in await router.shards(SEARCH_S)}
+    reports = {report.name: report.replicas[0].state for report in await router.shards(SEARCH_S)}
     assert reports == {"a": State.HEALTHY, "b": State.UNREACHABLE, "c": State.HEALTHY}
 
     victim.start()
@@ -185,7 +185,7 @@ async def test_no_acknowledged_write_is_lost_when_every_process_is_killed_while_
     lites: list[LiteProcess], tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/placement.db"
-    router = await Router.open(SqlStore(url), shards_of(lites))
+    router = await Router.open(SqlStore(url), shards_of(lites), MilvusShard)
     acknowledged: list[str] = []
 
     async def write(start: int) -> None:
@@ -206,7 +206,7 @@ async def test_no_acknowledged_write_is_lost_when_every_process_is_killed_while_
         one.start()
     for one in lites:
         one.wait_ready(READY_S)
-    again = await Router.open(SqlStore(url), shards_of(lites))
+    again = await Router.open(SqlStore(url), shards_of(lites), MilvusShard)
     assert set(await again.get(acknowledged, WRITE_S)) == set(acknowledged)
     await again.close()
 
@@ -225,7 +225,7 @@ async def test_a_shard_that_comes_back_empty_is_refused(
             return [one.kind for one in missing] == [Trouble.REFUSED]
 
         await until(refused, READY_S)
-        states = {report.name: report.state for report in await router.shards(SEARCH_S)}
+        states = {report.name: report.replicas[0].state for report in await router.shards(SEARCH_S)}
         assert states["b"] is State.REFUSED
     finally:
         empty.stop()
@@ -239,12 +239,95 @@ async def test_a_router_starts_without_one_of_its_shards_and_takes_it_in_later(
 ) -> None:
     milvus.kill(lites[2].pid)
 
-    second = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), shards_of(lites), deadline_s=3.0)
+    second = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), [], MilvusShard, deadline_s=3.0)
     expect_all_but(await search(second), second, "c", {Trouble.UNREACHABLE})
     lites[2].start()
     lites[2].wait_ready(READY_S)
     await until(lambda: whole(second), READY_S)
     await second.close()
+
+
+@pytest.fixture
+async def replicated(lites: list[LiteProcess], tmp_path: Path) -> AsyncIterator[Router]:
+    """A shard of two replicas and one of a single one."""
+    specs = [ShardSpec("a", (lites[0].uri, lites[1].uri)), ShardSpec("b", (lites[2].uri,))]
+    opened = await Router.open(SqlStore(f"sqlite:///{tmp_path}/placement.db"), specs, MilvusShard)
+    assert await opened.upsert(products(PRODUCTS), WRITE_S) == [None] * PRODUCTS
+    yield opened
+    await opened.close()
+
+
+def sync_of(router: Router, name: str) -> Sync:
+    return next(one.sync for place in router.topology().shards for one in place.replicas if one.name == name)
+
+
+async def same_rows(router: Router) -> None:
+    [*_, last] = [one async for one in router.verify(None, repair=False)]
+    assert (last.done, last.differing_total, last.skipped) == (True, 0, ())
+
+
+@pytest.mark.parametrize("fault", [milvus.kill, milvus.pause])
+async def test_a_replica_that_dies_or_hangs_costs_no_search_anything(
+    replicated: Router, lites: list[LiteProcess], fault: Callable[[int], None]
+) -> None:
+    for _ in range(20):  # it learns what is usual
+        await search(replicated)
+    fault(lites[0].pid)
+    assert psutil.Process(lites[0].pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    for _ in range(20):
+        found = await search(replicated)
+        assert found.coverage == Coverage(2, 2, 1.0)
+        assert len(found.answers[0]) == PRODUCTS
+    if fault is milvus.pause:
+        milvus.resume(lites[0].pid)
+
+
+async def test_a_replica_that_missed_writes_catches_up_and_is_read_again(
+    replicated: Router, lites: list[LiteProcess]
+) -> None:
+    mine = [f"product {i}" for i in range(PRODUCTS) if owner(replicated, f"product {i}") == "a"]
+    milvus.kill(lites[1].pid)
+    psutil.Process(lites[1].pid).wait(timeout=10)
+    assert await replicated.delete(mine[0], WRITE_S) == 2
+    assert await replicated.upsert([product(mine[1], [vectors(1)[0]])], WRITE_S) == [None]
+    assert sync_of(replicated, "a/2") is Sync.BEHIND
+    [report, _] = await replicated.shards(SEARCH_S)
+    assert report.replicas[1].hints == 2
+
+    lites[1].start()
+    lites[1].wait_ready(READY_S)
+    await until(lambda: asyncio.sleep(0, sync_of(replicated, "a/2") is Sync.IN_SYNC), READY_S)
+    await same_rows(replicated)
+    milvus.kill(lites[0].pid)
+    found = await search(replicated)
+    assert found.coverage == Coverage(2, 2, 1.0)
+    assert mine[0] not in {hit.product_id for hit in found.answers[0]}
+    assert len((await replicated.get([mine[1]], WRITE_S))[mine[1]]) == 1
+
+
+async def test_an_emptied_replica_is_replaced_while_the_shop_is_open(
+    replicated: Router, lites: list[LiteProcess], tmp_path: Path
+) -> None:
+    milvus.kill(lites[1].pid)
+    psutil.Process(lites[1].pid).wait(timeout=10)
+    empty = LiteProcess("a", tmp_path / "another", port=lites[1].port)
+    empty.start()
+    try:
+        empty.wait_ready(READY_S)
+
+        async def refused() -> bool:
+            [report, _] = await replicated.shards(SEARCH_S)
+            return report.replicas[1].state is State.REFUSED
+
+        await until(refused, READY_S)
+        assert (await search(replicated)).coverage == Coverage(2, 2, 1.0)
+        await replicated.remove_replica("a/2", SEARCH_S)
+        name = await replicated.add_replica("a", empty.uri, READY_S)
+        assert name == "a/3"
+        await until(lambda: asyncio.sleep(0, sync_of(replicated, name) is Sync.IN_SYNC), READY_S)
+        await same_rows(replicated)
+    finally:
+        empty.stop()
 
 
 @pytest.mark.standalone
@@ -253,9 +336,9 @@ async def test_a_standalone_among_the_shards_is_killed_and_paused_and_loses_noth
     lites: list[LiteProcess], standalone_of_ones_own: milvus.Standalone, tmp_path: Path
 ) -> None:
     standalone = standalone_of_ones_own
-    members: list[Shard] = [*shards_of(lites[:2]), MilvusShard("c", standalone.uri)]
+    specs = [*shards_of(lites[:2]), ShardSpec("c", (standalone.uri,))]
     store = SqlStore(f"sqlite:///{tmp_path}/placement.db")
-    router = await Router.open(store, members, deadline_s=READY_S)
+    router = await Router.open(store, specs, MilvusShard, deadline_s=READY_S)
     assert await router.upsert(products(PRODUCTS), WRITE_S) == [None] * PRODUCTS
     assert await whole(router)
 
@@ -269,7 +352,8 @@ async def test_a_standalone_among_the_shards_is_killed_and_paused_and_loses_noth
     expect_all_but(await search(router), router, "c", {Trouble.UNREACHABLE})
     standalone.start()
     standalone.wait_ready()
-    await until(lambda: joins(MilvusShard("c", standalone.uri), store.shop()), READY_S)
+    shop = await store.shop()
+    await until(lambda: joins(MilvusShard("c/1", standalone.uri), shop), READY_S)
     await until(lambda: whole(router), BACK_S)
     assert set(await router.get([f"product {i}" for i in range(PRODUCTS)], WRITE_S)) == {
         f"product {i}" for i in range(PRODUCTS)
