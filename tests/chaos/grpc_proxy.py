@@ -45,21 +45,22 @@ class CallCounts:
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
-    """One port that leads to one gRPC server. Made and used on one loop."""
+    """One port that leads to one gRPC server. Used on one loop alone."""
 
-    def __init__(self, target: str, seed: int) -> None:
+    def __init__(self, target: str, odds: Odds, seed: int) -> None:
         """Take the server's address, and a seed that decides which calls suffer."""
-        self.odds = Odds()
+        self.odds = odds
         self.counts = CallCounts()
         self.port = 0
         self._dice = random.Random(seed)
-        self._channel = grpc.aio.insecure_channel(target, options=OPTIONS)
-        self._server = grpc.aio.server(options=OPTIONS)
-        self._server.add_generic_rpc_handlers((self,))
+        self._target = target
         self._losers: set[asyncio.Future[bytes]] = set()
 
     async def start(self) -> None:
         """Listen on a free port."""
+        self._channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
+        self._server = grpc.aio.server(options=OPTIONS)
+        self._server.add_generic_rpc_handlers((self,))
         self.port = self._server.add_insecure_port(f"{HOST}:0")
         await self._server.start()
 

@@ -38,8 +38,7 @@ async def proxied(odds: Odds, seed: int = 1) -> AsyncIterator[tuple[Server, Grpc
     server.add_generic_rpc_handlers((heard,))
     port = server.add_insecure_port(f"{HOST}:0")
     await server.start()
-    proxy = GrpcProxy(f"{HOST}:{port}", seed)
-    proxy.odds = odds
+    proxy = GrpcProxy(f"{HOST}:{port}", odds, seed)
     await proxy.start()
     async with grpc.aio.insecure_channel(f"{HOST}:{proxy.port}") as channel:
         try:
