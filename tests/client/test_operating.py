@@ -189,7 +189,7 @@ def test_products_that_differ_are_named_and_fail_the_command(cli: Cli, pair: Scr
     result = cli("verify")
     assert result.exit_code == 1
     assert result.stdout.splitlines()[0] == "differs: mug-1"
-    assert "1 products differ, 0 repaired" in result.stdout
+    assert "1 product differs, 0 repaired" in result.stdout
     assert "`lookalike verify --repair`" in result.stderr
     told = said(cli("verify", "--json"))
     assert (told["product_ids"], told["differing"], told["repaired"]) == (["mug-1"], 1, 0)
@@ -233,7 +233,7 @@ def test_ctrl_c_says_how_to_go_on(pair: ScriptedShop) -> None:
         command.process.send_signal(signal.SIGINT)
         command.wait_for("stopped; `lookalike verify --shard a --repair --from 100` goes on")
         assert command.process.stdout is not None
-        assert "100 slots, 200 rows compared: 1 products differ" in command.process.stdout.read()
+        assert "100 slots, 200 rows compared: 1 product differs" in command.process.stdout.read()
         assert command.process.wait(timeout=30) == 130
     assert pair.map.left.wait(timeout=30)
 
@@ -246,6 +246,14 @@ def test_a_comparison_that_breaks_says_how_to_go_on(cli: Cli, pair: ScriptedShop
     assert "`lookalike verify --from 100` goes on" in result.stderr
     broken = cli("verify", "--json")
     assert (said(broken)["finished"], said(broken)["next_slot"]) == (False, 100)
+
+
+def test_a_comparison_that_ends_too_early_is_no_success(cli: Cli, pair: ScriptedShop) -> None:
+    pair.map.reports = [report(100)]
+    result = cli("verify")
+    assert result.exit_code == 1
+    assert "ended the comparison before it was done" in result.stderr
+    assert "`lookalike verify --from 100` goes on" in result.stderr
 
 
 def test_a_comparison_without_a_server_is_3(cli: Cli) -> None:
@@ -270,7 +278,7 @@ def test_a_search_is_explained_shard_by_shard(cli: Cli, filled: ScriptedShop, ph
     assert result.exit_code == 0
     slow = "asked a/2 too, as it was slow: it came first; asked 2 times, as too few rows were left"
     assert lines(result.stdout, "a/2", "4.0", "30", "3 another shard's, 1 same product", slow)
-    assert lines(result.stdout, "b", "800.0", "━" * 16, "asked b/2 after a failure; no answer in 0.8 s")
+    assert lines(result.stdout, "b", "800.0", "━" * 12, "asked b/2 after a failure; no answer in 0.8 s")
     told = said(cli("search", photo, "--explain", "--json"))["explanation"]["shards"]
     assert (told[0]["drops"]["not_owner"], told[1]["retry"]) == (3, "b/2")
 

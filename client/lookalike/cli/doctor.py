@@ -92,23 +92,25 @@ def _shard(status: ShardStatus) -> Check:
 
 def _replica(status: ReplicaStatus) -> Check:
     name, seen = f"replica {status.replica.name}", shard_table.state(status)
-    why = f"{seen}: {status.message}" if status.message else seen
+    if (status.state, status.replica.sync) == (ShardState.HEALTHY, Sync.IN_SYNC):
+        times = f", {status.p50_ms:.1f} ms" if status.p50_ms else ""
+        return Check(name, State.OK, f"{seen}, {status.rows:,} pictures{times}")
+    state = State.WARNING if status.state is ShardState.HEALTHY else State.FAILED
+    return Check(name, state, seen, status.message or _advice(status))
+
+
+def _advice(status: ReplicaStatus) -> str:
+    """Say what to do about a replica of which the server does not say it."""
     match status.state, status.replica.sync:
-        case ShardState.REFUSED, _:
-            advice = "give it back the server and the data that it had, or take it out with `lookalike replicas remove`"
-            return Check(name, State.FAILED, why, advice)
-        case ShardState.HEALTHY, Sync.IN_SYNC:
-            times = f", {status.p50_ms:.0f} ms" if status.p50_ms else ""
-            return Check(name, State.OK, f"{seen}, {status.rows:,} pictures{times}")
         case ShardState.HEALTHY, Sync.FILLING:
-            return Check(name, State.WARNING, why, "wait: it is read from once it is in sync")
+            return "wait: it is read from once it is in sync"
         case ShardState.HEALTHY, _ if status.hints_pending:
-            return Check(
-                name, State.WARNING, why, "wait: it is catching up; if the time only grows, see the server's log"
-            )
+            return "wait: it is catching up; if the time only grows, see the server's log"
         case ShardState.HEALTHY, _:
-            return Check(name, State.WARNING, why, f"run `lookalike verify --shard {_shard_of(status)} --repair`")
-    return Check(name, State.FAILED, why, f"start the Milvus at {status.replica.uri}, or see why it does not answer")
+            return f"run `lookalike verify --shard {_shard_of(status)} --repair`"
+        case ShardState.REFUSED, _:
+            return "give it back the server and the data that it had, or take it out with `lookalike replicas remove`"
+    return f"start the Milvus at {status.replica.uri}, or see why it does not answer"
 
 
 def _shard_of(status: ReplicaStatus) -> str:

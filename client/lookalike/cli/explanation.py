@@ -9,7 +9,7 @@ from rich.text import Text
 from lookalike.cli.render import columns
 from lookalike.types import Drops, Explanation, ShardExplanation
 
-_BAR_CELLS = 16
+_BAR_CELLS = 12
 
 
 def drawn(explanation: Explanation) -> Table:
@@ -21,8 +21,7 @@ def drawn(explanation: Explanation) -> Table:
             Text(shard.shard),
             Text(shard.replica or "-"),
             f"{shard.ms:.1f}",
-            # Without colours the bar's rest is not drawn: its length alone says the time.
-            ProgressBar(total=slowest_ms or 1.0, completed=shard.ms, width=_BAR_CELLS, complete_style=_style(shard)),
+            _bar(shard, slowest_ms),
             f"{shard.rows:,}",
             Text(", ".join(dropped(shard.drops)) or "-"),
             Text("; ".join(events(shard)) or "-"),
@@ -55,6 +54,13 @@ def events(shard: ShardExplanation) -> Iterator[str]:
         yield f"asked {shard.rounds} times, as too few rows were left"
     if shard.message:
         yield shard.message
+
+
+def _bar(shard: ShardExplanation, slowest_ms: float) -> ProgressBar:
+    style = _style(shard)
+    return ProgressBar(
+        total=slowest_ms or 1.0, completed=shard.ms, width=_BAR_CELLS, complete_style=style, finished_style=style
+    )
 
 
 def _style(shard: ShardExplanation) -> str:

@@ -17,7 +17,7 @@ from lookalike.cli.desk import (
     ServerOption,
     opened,
 )
-from lookalike.errors import LookalikeError
+from lookalike.errors import LookalikeError, Unavailable
 
 
 def verify(
@@ -64,6 +64,8 @@ def _compare(desk: Desk, findings: Findings, shard: str | None, repair: bool) ->
         for report in reports:
             findings.add(report)
             bar.update(task, completed=report.slots_done, total=report.slots, description=f"comparing {report.shard}")
+    if not findings.finished:
+        raise Unavailable("the server ended the comparison before it was done", reason="STOPPING")
 
 
 def _report(desk: Desk, findings: Findings) -> None:
@@ -73,7 +75,8 @@ def _report(desk: Desk, findings: Findings) -> None:
         lines.append(f"and {unnamed:,} more")
     lines.append(
         f"{findings.slots:,} slots, {findings.rows:,} rows compared: "
-        f"{findings.differing:,} products differ, {findings.repaired:,} repaired"
+        f"{findings.differing:,} {'product differs' if findings.differing == 1 else 'products differ'}, "
+        f"{findings.repaired:,} repaired"
     )
     desk.show(findings, *lines)
     for replica in findings.skipped_replicas:
