@@ -1,6 +1,7 @@
 """Runs a whole service in the test's own loop: real gRPC on a free port, tiny models, shards in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,11 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_status import rpc_status
 
 from lookalike.v1 import admin_pb2_grpc, catalog_pb2, catalog_pb2_grpc, search_pb2_grpc
+from lookalike_router.answer import ShardSpec
 from lookalike_router.memory import MemoryShard
 from lookalike_router.router import Router
 from lookalike_router.shard import Shard
-from lookalike_router.store import SqlStore
+from lookalike_router.sql_store import SqlStore
 from lookalike_server.serving import MESSAGE_BYTES_MAX, Serving
 from lookalike_server.vision import Vision, VisionLimits
 from tests.server.photos import jpeg, plain
@@ -59,14 +61,19 @@ async def open_shop(
     folder: Path,
     *,
     shards: Sequence[Shard] | None = None,
+    spare: Sequence[Shard] = (),
     detections: Sequence[Sequence[float]] = (LEFT, RIGHT),
     limits: VisionLimits | None = None,
     deadline_s: float = CALL_S,
     shard_deadline_s: float = CALL_S,
 ) -> AsyncIterator[Shop]:
-    """Run a service over `shards`, three in memory unless told."""
+    """Run a service over `shards`, which bear the names of replicas: three of one replica each unless told.
+
+    A replica that is added later is found by its address among `spare`, or else made. A second service over the same
+    folder and shards is another server of the same shop.
+    """
     vision = Vision(tiny_detector(folder, detections), tiny_embedder(folder), limits)
-    router = await Router.open(SqlStore(f"sqlite:///{folder}/store.db"), shards or memory_shards())
+    router = await opened(folder, memory_shards() if shards is None else shards, spare)
     serving = Serving(vision, router, deadline_s=deadline_s, shard_deadline_s=shard_deadline_s)
     await serving.start("127.0.0.1", 0)
     try:
@@ -87,15 +94,41 @@ async def open_shop(
         await vision.close()
 
 
-def memory_shards() -> list[MemoryShard]:
-    """Return three empty shards."""
-    return [MemoryShard(name) for name in "abc"]
+async def opened(folder: Path, shards: Sequence[Shard], spare: Sequence[Shard] = ()) -> Router:
+    """Open a router over endpoints, with a store in a file."""
+    endpoints = {one.uri: one for one in (*shards, *spare)}
+    replicas: dict[str, list[str]] = {}
+    for one in shards:
+        replicas.setdefault(one.name.partition("/")[0], []).append(one.uri)
+
+    def connect(name: str, uri: str) -> Shard:
+        return endpoints.setdefault(uri, MemoryShard(name, uri))
+
+    specs = [ShardSpec(name, tuple(uris)) for name, uris in replicas.items()]
+    return await Router.open(SqlStore(f"sqlite:///{folder}/store.db"), specs, connect)
+
+
+def address_of(name: str) -> str:
+    """Return where a replica of this name would be."""
+    return f"http://{name.replace('/', '-')}.test:1"
+
+
+def memory_shards(*names: str) -> list[Shard]:
+    """Return empty endpoints with the names of replicas; of three shards unless told."""
+    return [MemoryShard(name, address_of(name)) for name in names or ("a/1", "b/1", "c/1")]
 
 
 def product(product_id: str, *colours: tuple[int, int, int], **attributes: object) -> catalog_pb2.Product:
     """Return a product with a picture of each colour."""
     images = [catalog_pb2.ProductImage(content=jpeg(plain(colour))) for colour in colours]
     return catalog_pb2.Product(product_id=product_id, images=images, **attributes)  # type: ignore[arg-type]
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Ask again and again until it holds, or fail."""
+    until = asyncio.get_running_loop().time() + CALL_S
+    while not await holds():
+        assert asyncio.get_running_loop().time() < until, "it never held"
 
 
 @dataclass(frozen=True)

@@ -7,16 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike_router.memory import MemoryShard
-from lookalike_router.router import Router
 from lookalike_router.shard import Stored
-from lookalike_router.store import SqlStore
-from lookalike_server.catalog import PAGE_BYTES_MAX, Catalog, Outcome, chosen_box, fitting
+from lookalike_server.catalog import PAGE_BYTES_MAX, Catalog, chosen_box, fitting
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import BadField, BadImage, NotThere, TooLate
-from lookalike_server.product import NewPicture, NewProduct
+from lookalike_server.product import NewPicture, NewProduct, Outcome
 from lookalike_server.regions import WHOLE_BOX, Box, Detection
 from lookalike_server.vision import Vision
+from tests.parts.service import memory_shards, opened
 from tests.server.photos import encoded, jpeg, plain
 from tests.server.tiny import tiny_detector, tiny_embedder
 
@@ -28,7 +26,7 @@ LEFT = Box(0, 0, 0.5, 1)
 @pytest.fixture
 async def catalog(tmp_path: Path) -> AsyncIterator[Catalog]:
     vision = Vision(tiny_detector(tmp_path, [LEFT_HALF]), tiny_embedder(tmp_path))
-    router = await Router.open(SqlStore(f"sqlite:///{tmp_path}/store.db"), [MemoryShard("a"), MemoryShard("b")])
+    router = await opened(tmp_path, memory_shards("a/1", "b/1"))
     yield Catalog(vision, router)
     await router.close()
     await vision.close()

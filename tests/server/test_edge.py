@@ -14,10 +14,10 @@ from lookalike.v1 import admin_pb2, catalog_pb2, search_pb2
 from lookalike_router.errors import ShardUnreachable
 from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
-from lookalike_router.shard import Candidate, Row
+from lookalike_router.shard import Candidate, Row, Shard
 from lookalike_server.edge import STREAMS_MAX
 from lookalike_server.vision import VisionLimits
-from tests.parts.service import BLUE, CALL_S, RED, open_shop, product, told_by
+from tests.parts.service import BLUE, CALL_S, RED, address_of, memory_shards, open_shop, product, told_by
 from tests.server.photos import jpeg, plain
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -29,7 +29,7 @@ class StuckShard(MemoryShard):
     """A shard that answers nothing while `stuck`, like a process that was stopped."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(name)
+        super().__init__(name, address_of(name))
         self.stuck = False
         self.asked = asyncio.Event()
         self.left = asyncio.Event()
@@ -65,8 +65,8 @@ class DeadShard(MemoryShard):
         return await super().read(product_ids, deadline_s)
 
 
-def shards_with(odd: MemoryShard) -> list[MemoryShard]:
-    return [MemoryShard("a"), MemoryShard("b"), odd]
+def shards_with(odd: MemoryShard) -> list[Shard]:
+    return [*memory_shards("a/1", "b/1"), odd]
 
 
 def searched(photo: bytes = PHOTO, **more: object) -> search_pb2.SearchRequest:
@@ -74,7 +74,7 @@ def searched(photo: bytes = PHOTO, **more: object) -> search_pb2.SearchRequest:
 
 
 async def test_a_stuck_shard_costs_coverage_and_not_the_answer(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=shards_with(stuck), shard_deadline_s=0.2) as shop:
         stuck.stuck = True
         found = await shop.search.Search(searched(), timeout=CALL_S)
@@ -85,7 +85,7 @@ async def test_a_stuck_shard_costs_coverage_and_not_the_answer(tmp_path: Path) -
 
 
 async def test_a_partial_answer_comes_before_the_callers_deadline(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=shards_with(stuck)) as shop:
         stuck.stuck = True
         found = await shop.search.Search(searched(), timeout=2)
@@ -93,7 +93,7 @@ async def test_a_partial_answer_comes_before_the_callers_deadline(tmp_path: Path
 
 
 async def test_too_little_coverage_is_unavailable_where_more_is_asked_for(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=shards_with(stuck), shard_deadline_s=0.2) as shop:
         assert (await shop.search.Search(searched(coverage_min=1), timeout=CALL_S)).coverage.slots_fraction == 1
         stuck.stuck = True
@@ -106,7 +106,7 @@ async def test_too_little_coverage_is_unavailable_where_more_is_asked_for(tmp_pa
 
 
 async def test_a_call_without_a_deadline_gets_the_servers(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=[stuck], deadline_s=0.3) as shop:
         stuck.stuck = True
         with pytest.raises(grpc.aio.AioRpcError) as error:
@@ -131,7 +131,7 @@ async def test_a_shard_that_cannot_be_reached_is_never_not_found(tmp_path: Path)
 
 
 async def test_the_work_of_a_caller_who_left_stops(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=[stuck]) as shop:
         stuck.stuck = True
         call = shop.catalog.GetProduct(catalog_pb2.GetProductRequest(product_id="x"), timeout=CALL_S)
@@ -158,7 +158,7 @@ async def test_a_full_queue_tells_callers_when_to_come_again(tmp_path: Path) -> 
 
 
 async def test_a_stopping_server_is_not_serving_and_lets_running_calls_end(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=shards_with(stuck), shard_deadline_s=0.5) as shop:
         health = await shop.health.Check(health_pb2.HealthCheckRequest(), timeout=CALL_S)
         stuck.stuck = True
@@ -179,7 +179,7 @@ async def test_a_stopping_server_is_not_serving_and_lets_running_calls_end(tmp_p
 
 
 async def test_a_drain_is_bounded(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=[stuck]) as shop:
         stuck.stuck = True
         running = asyncio.ensure_future(
@@ -193,7 +193,7 @@ async def test_a_drain_is_bounded(tmp_path: Path) -> None:
 
 
 async def test_a_stream_ends_with_its_caller_and_its_work_too(tmp_path: Path) -> None:
-    stuck = StuckShard("c")
+    stuck = StuckShard("c/1")
     async with open_shop(tmp_path, shards=[stuck]) as shop:
         stuck.stuck = True
         call = shop.search.SearchStream(endless(search_pb2.SearchRequest(product_id="x")), timeout=CALL_S)

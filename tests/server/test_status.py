@@ -9,8 +9,8 @@ from lookalike_router import errors as router_errors
 from lookalike_server import errors
 from lookalike_server.status import VIOLATIONS_MAX, item_error, refusal, rich_status
 
-# What a program meets only before it serves, or only as the base of others.
-NEVER_TRAVEL = {errors.ServerError, router_errors.RouterError}
+# What is only the base of others, or is answered and not refused.
+NEVER_TRAVEL = {errors.ServerError, router_errors.RouterError, router_errors.Repeated}
 # What clients refuse to receive as one header block.
 HEADER_BYTES_MAX = 8 * 2**10
 
@@ -38,6 +38,12 @@ def test_a_picture_refused_keeps_its_own_reason() -> None:
         "IMAGE_TOO_LARGE",
         "13 MB",
     )
+
+
+def test_a_request_id_used_again_names_its_field() -> None:
+    told = refusal(router_errors.RequestConflict("was used before"))
+    assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+    assert [(one.field, one.description) for one in told.violations] == [("request_id", "was used before")]
 
 
 def test_details_say_reason_fields_and_when_to_try_again() -> None:

@@ -1,13 +1,12 @@
 from google.protobuf import json_format
 
 from lookalike.v1 import catalog_pb2, search_pb2
-from lookalike_router.answer import Coverage, Missing, State, Trouble
+from lookalike_router.answer import Coverage, Explained, Missing, Trouble
 from lookalike_router.filter import Json
 from lookalike_server import wire
-from lookalike_server.catalog import Outcome
 from lookalike_server.complaints import Complaints
 from lookalike_server.pipeline import Source
-from lookalike_server.product import StoredPicture, StoredProduct
+from lookalike_server.product import Outcome, StoredPicture, StoredProduct
 from lookalike_server.product_checks import checked_attributes
 from lookalike_server.regions import WHOLE_BOX, Box
 
@@ -15,7 +14,6 @@ from lookalike_server.regions import WHOLE_BOX, Box
 def test_every_word_of_the_domain_has_a_word_on_the_wire() -> None:
     assert set(wire.SOURCES) == set(Source)
     assert set(wire.TROUBLES) == set(Trouble)
-    assert set(wire.STATES) == set(State)
     assert set(wire.OUTCOMES) == set(Outcome)
 
 
@@ -68,4 +66,19 @@ def test_coverage_names_who_is_missing_and_why() -> None:
     assert list(written.unreachable) == ["c"]
     assert written.reasons[0] == search_pb2.Coverage.Reason(
         shard="c", kind=search_pb2.Coverage.Reason.KIND_REFUSED, message="another shop"
+    )
+
+
+def test_coverage_names_who_may_lack_writes_and_says_when_the_map_is_old() -> None:
+    written = wire.coverage(Coverage(3, 3, 1.0, behind=("b",), stale=True))
+    assert (list(written.behind), written.map_may_be_stale) == (["b"], True)
+    assert not wire.coverage(Coverage(3, 3, 1.0)).map_may_be_stale
+
+
+def test_every_fact_of_an_explanation_has_its_place() -> None:
+    one = Explained("a", "a/2", 1.5, 9, 1, 2, 3, "a/3", "a/1", 4, "late")
+    written = wire.explanation([one]).shards[0]
+    drops = search_pb2.ShardExplanation.Drops(not_owner=1, older_version=2, same_product=3)
+    assert written == search_pb2.ShardExplanation(
+        shard="a", replica="a/2", ms=1.5, rows=9, drops=drops, hedge="a/3", retry="a/1", rounds=4, message="late"
     )
