@@ -23,7 +23,12 @@ OWNERS = {
     "PIL": {"lookalike_server/image.py"},
     # export.py compares what onnxruntime and torch answer.
     "onnxruntime": {"lookalike_server/models/session.py", "lookalike_server/models/export.py"},
-    "pymilvus": {f"lookalike_router/milvus{part}.py" for part in ("", "_channel", "_join", "_wire")},
+    # lite_server.py is the other end of the same protocol.
+    "pymilvus": {
+        *(f"lookalike_router/milvus{part}.py" for part in ("", "_channel", "_join", "_wire")),
+        "lookalike_server/lite_server.py",
+    },
+    "milvus_lite": {"lookalike_server/lite_server.py"},
     "sqlalchemy": {"lookalike_router/store.py"},
     "uhashring": {"lookalike_router/ring.py"},
     "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},

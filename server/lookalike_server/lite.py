@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     told = parser.parse_args()
     # Imported here: only the process that serves needs the engine.
-    from milvus_lite.adapter.grpc.server import run_server
+    from lookalike_server.lite_server import run_server
 
     # A shell's background jobs ignore SIGINT, and so would this process, which is told to end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
