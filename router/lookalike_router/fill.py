@@ -23,7 +23,7 @@ from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Shard
 from lookalike_router.slots import SLOTS, SlotRange, slot_of
 from lookalike_router.store import Sync
-from lookalike_router.windows import Width, following
+from lookalike_router.windows import WINDOW_ROWS_MAX, Width, following
 
 log = logging.getLogger(__name__)
 
@@ -95,21 +95,32 @@ class Filling:
         for group in self._core.atlas.view.groups.values():
             for replica in group.replicas:
                 if replica.sync is Sync.FILLING and replica.name not in self._fillers:
-                    task = asyncio.ensure_future(Filler(replica.name, self._core, self._reconciler).run())
-                    self._fillers[replica.name] = task
-                    task.add_done_callback(lambda _, name=replica.name: self._fillers.pop(name))
+                    self._fill(replica.name)
+
+    def _fill(self, name: str) -> None:
+        task = asyncio.ensure_future(Filler(name, self._core, self._reconciler).run())
+        self._fillers[name] = task
+        task.add_done_callback(lambda _: self._fillers.pop(name))
 
 
 class Filler:
     """Fills one replica."""
 
-    def __init__(self, name: str, core: Core, reconciler: Reconciler, *, rows_per_s: float = FILL_ROWS_PER_S) -> None:
+    def __init__(
+        self,
+        name: str,
+        core: Core,
+        reconciler: Reconciler,
+        *,
+        rows_per_s: float = FILL_ROWS_PER_S,
+        window_rows: int = WINDOW_ROWS_MAX,
+    ) -> None:
         """Take the replica's name in the map."""
         self._name = name
         self._core = core
         self._reconciler = reconciler
         self._rows_per_s = rows_per_s
-        self._width = Width()
+        self._width = Width(window_rows)
         self._rest_s = 0.0
 
     async def run(self) -> None:
