@@ -1,4 +1,4 @@
-"""Runs a shop as an operator does: three Milvus Lite processes and `lookalike-server serve`; and breaks it."""
+"""Runs a shop as an operator does: Milvus Lite processes and `lookalike-server serve`; and breaks it."""
 
 import ctypes
 import os
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -17,7 +17,8 @@ from lookalike_server.lite import LiteProcess
 from tests.server.photos import jpeg, plain
 from tests.server.tiny import detector_network, embedder_network, manifest_of, write_archive
 
-NAMES = ("a", "b", "c")
+# Each shard's processes, one a replica.
+THREE_SHARDS = {"a": ("a",), "b": ("b",), "c": ("c",)}
 LEFT_HALF = (0, 0, 16, 32, 3.0, 0)
 PR_SET_PDEATHSIG = 1
 READY_S = 60.0
@@ -26,10 +27,14 @@ ONCE = RetryPolicy(attempts_max=1)
 
 
 class Server:
-    """One `lookalike-server serve` process, with tiny models unless the bundled ones are wanted."""
+    """One `lookalike-server serve` process, with tiny models unless the bundled ones are wanted.
 
-    def __init__(self, home: Path, shards: str, *, bundled: bool = False) -> None:
+    Without `shards` it takes those that the store knows; untold, the store is a file in `home`.
+    """
+
+    def __init__(self, home: Path, shards: str = "", *, store: str = "", bundled: bool = False) -> None:
         self.home = home
+        self.store = store or str(home / "store.db")
         self.bundled = bundled
         self.shards = shards
         self.port = 0
@@ -63,8 +68,8 @@ class Server:
     def command(self, *flags: str) -> list[str]:
         """Return the command line."""
         return [
-            *(sys.executable, "-m", "lookalike_server", "serve", "--shards", self.shards),
-            *("--store", str(self.home / "store.db"), "--drain-s", "5"),
+            *(sys.executable, "-m", "lookalike_server", "serve", "--drain-s", "5"),
+            *("--store", self.store, *(("--shards", self.shards) if self.shards else ())),
             *(() if self.bundled else self.tiny_models()),
             *flags,
         ]
@@ -98,17 +103,27 @@ class Server:
 
 
 class Cluster:
-    """Three shards and a server over one folder."""
+    """Shards and a server over one folder."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, layout: Mapping[str, Sequence[str]] = THREE_SHARDS) -> None:
         self.home = home
-        self.shards = {name: LiteProcess(name, home / name) for name in NAMES}
-        for name in NAMES:
-            self.shards[name].start()
-        for name in NAMES:
-            self.shards[name].wait_ready(READY_S)
+        self.shards: dict[str, LiteProcess] = {}
+        """The processes by their own names, as `layout` says them."""
+        self.run(*(name for names in layout.values() for name in names))
         write_models(home)
-        self.server = Server(home, ",".join(f"{name}={self.shards[name].uri}" for name in NAMES))
+        self.server = Server(home, ",".join(f"{name}={self.uris(*names)}" for name, names in layout.items()))
+
+    def run(self, *names: str) -> None:
+        """Start processes; a new one is empty and no replica of anything yet."""
+        for name in names:
+            self.shards[name] = LiteProcess(name, self.home / name)
+            self.shards[name].start()
+        for name in names:
+            self.shards[name].wait_ready(READY_S)
+
+    def uris(self, *names: str) -> str:
+        """Return where processes answer, as --shards takes the replicas of one shard."""
+        return "|".join(self.shards[name].uri for name in names)
 
     def client(self, retry: RetryPolicy = ONCE) -> Client:
         """Return a client that, unless told, hears of every failure at once."""
@@ -157,9 +172,9 @@ def photo(n: int) -> bytes:
     return jpeg(plain(shade(n)))
 
 
-def product(n: int) -> Product:
+def product(n: int, title: str = "") -> Product:
     """Return a product with one picture."""
-    return Product(f"p{n}", title=f"Product {n}", category="shade", images=(Image(photo(n)),))
+    return Product(f"p{n}", title=title or f"Product {n}", category="shade", images=(Image(photo(n)),))
 
 
 def owner(client: Client, product_id: str) -> str:

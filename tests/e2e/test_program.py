@@ -74,13 +74,46 @@ def test_shards_that_cannot_be_reached_at_the_first_start_are_named(tmp_path: Pa
     assert "Traceback" not in result.stderr
 
 
+def test_a_new_shop_without_shards_is_refused_with_an_example(tmp_path: Path) -> None:
+    write_models(tmp_path)
+    result = ended(Server(tmp_path).command("--port", "0"))
+    assert result.returncode == 2
+    assert "--shards a=http://127.0.0.1:19530" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
 def test_another_set_of_shards_than_the_maps_is_refused(cluster: Cluster) -> None:
-    fewer = Server(cluster.home, cluster.server.shards.rpartition(",")[0])
     cluster.server.start()
     cluster.server.stop()
-    result = ended(fewer.command("--port", "0"))
-    assert result.returncode == 1
-    assert "placement map" in result.stderr
+    for told in (f"d=http://127.0.0.1:{free_port()}", f"{cluster.server.shards}*2"):
+        result = ended(Server(cluster.home, told).command("--port", "0"))
+        assert result.returncode == 1
+        assert "placement map" in result.stderr
+
+
+def test_a_shop_that_the_store_knows_needs_no_shards_to_be_named(cluster: Cluster) -> None:
+    cluster.server.start()
+    with cluster.client() as client:
+        client.upsert(product(2))
+        known = [one.shard for one in client.shards()]
+    cluster.server.stop()
+    nameless = Server(cluster.home)
+    nameless.start()
+    try:
+        with Client(nameless.address) as client:
+            assert [one.shard for one in client.shards()] == known
+            assert client.get("p2").title == "Product 2"
+    finally:
+        nameless.stop()
+
+
+def test_a_password_of_the_store_is_never_printed(cluster: Cluster) -> None:
+    for store in (f"postgresql://shop:s3cret@127.0.0.1:{free_port()}/shop", "mysql://shop:s3cret@127.0.0.1/shop"):
+        server = Server(cluster.home, cluster.server.shards, store=store)
+        result = ended(server.command("--port", "0", "--log-level", "debug"))
+        assert result.returncode != 0
+        assert "127.0.0.1" in result.stderr
+        assert "s3cret" not in result.stdout + result.stderr
 
 
 def test_a_model_that_is_none_is_refused(cluster: Cluster, tmp_path: Path) -> None:
@@ -100,7 +133,6 @@ def test_a_model_that_is_none_is_refused(cluster: Cluster, tmp_path: Path) -> No
         (["demo", "--help"], 0, "--once"),
         ([], 2, "COMMAND"),
         (["nonsense"], 2, "COMMAND"),
-        (["serve"], 2, "no shard is named"),
         (["serve", "--port", "high"], 2, "--port (LOOKALIKE_PORT): 'high'"),
         (["models", "export"], 2, "--detector"),
     ],
