@@ -85,6 +85,12 @@ async def test_a_large_write_is_cut_and_waits_once(shard: MilvusShard, tap: Tap)
     assert [request.num_rows for method, request in asked if method == "Upsert"] == [ROWS_PER_CALL, 1]
 
 
+async def test_a_row_given_twice_is_sent_once(shard: MilvusShard, tap: Tap) -> None:
+    await shard.write([row("p"), row("q"), row("p")], [], S)
+    [(_, request), _] = tap.taken()
+    assert request.num_rows == 2
+
+
 async def test_many_products_are_read_some_at_a_time(shard: MilvusShard, tap: Tap) -> None:
     await shard.heads([f"p{i}" for i in range(PRODUCTS_PER_CALL + 1)], S)
     assert said(tap.taken()) == [("Query", LATELY)] * 2

@@ -75,6 +75,7 @@ async def test_what_was_acknowledged_is_seen_by_the_next_search(shard: Shard) ->
         await shard.write([stored], [], S)
         [[found]] = await shard.search(stored.vector[None], 1, None, S)
         assert found.product_id == f"p{i}"
+        assert found.score == pytest.approx(1.0, abs=1e-5)
         await shard.write([], [Head(f"p{i}", "front", 1)], S)
         assert await shard.search(stored.vector[None], 1, None, S) == [[]]
 
