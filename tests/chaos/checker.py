@@ -6,11 +6,12 @@ delete, and also a write of unknown outcome. Everything else that was under way 
 """
 
 import bisect
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import accumulate
-from operator import attrgetter
+from operator import and_, attrgetter
 
 from tests.chaos.history import Claim, Event, Outcome, Read, ReplicaRead, Settled, Shop, Shown, Write
 
@@ -263,16 +264,16 @@ class Judge:
 
     def _equal(self, reads: Sequence[ReplicaRead]) -> Iterator[Named]:
         """Compare the replicas of each shard, dead rows included."""
-        by_shard: dict[str, dict[str, set[Shown]]] = defaultdict(dict)
+        by_shard: dict[str, dict[str, Counter[Shown]]] = defaultdict(dict)
         for read in reads:
-            owned = {one for one in read.shown if self._shop.owners.get(one.product) == read.shard}
+            owned = Counter(one for one in read.shown if self._shop.owners.get(one.product) == read.shard)
             by_shard[read.shard][read.replica] = owned
         for shard, replicas in by_shard.items():
-            common = set.intersection(*replicas.values())
+            common = reduce(and_, replicas.values())
             for replica, rows in replicas.items():
                 if extra := rows - common:
                     one = min(extra, key=attrgetter("product", "version"))
-                    says = f"{replica} holds {len(extra)} that not all replicas hold: {one.product} {one.marker!r}"
+                    says = f"{replica} holds {extra.total()} that not all replicas hold: {one.product} {one.marker!r}"
                     yield DivergedReplicas(shard, says), replica
 
 

@@ -100,7 +100,7 @@ class ReplicaRead:
     invoked_s: float
     ended_s: float
     shown: tuple[Shown, ...]
-    """Every version of every product on it, in no order."""
+    """Every row on it, in no order: a product comes once for each of its pictures in each version."""
 
 
 @dataclass(frozen=True)

@@ -126,7 +126,7 @@ class Link:
         self.wire, self.delay_s = Wire.OPEN, 0.0
         self._open.set()
         self._healed.set()
-        for connection in [one for one in self._connections if one.damaged]:
+        for connection in [one for one in self._connections if one.damaged or one.half_closed]:
             self._reset(connection)
 
     def reset(self) -> None:
@@ -135,10 +135,11 @@ class Link:
             self._reset(connection)
 
     def half_close(self) -> None:
-        """End the way from the server to the caller on every open connection; the other way stays open."""
+        """End the way from server to caller on every open connection; the other way stays open until `heal`."""
         for connection in self._connections:
             with suppress(OSError, RuntimeError):
                 connection.caller.write_eof()
+                connection.half_closed = True
                 self.counts.half_closed += 1
 
     def _reset(self, connection: "_Connection") -> None:
@@ -209,6 +210,7 @@ class _Connection:
     server: asyncio.StreamWriter
     damaged: bool = False
     """Bytes of it were lost, so that what follows makes no sense."""
+    half_closed: bool = False
 
     def reset(self) -> None:
         """End both halves without ceremony."""

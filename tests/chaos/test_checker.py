@@ -219,6 +219,10 @@ def test_replicas_that_hold_different_rows_have_diverged() -> None:
     assert broken(*story, held(("v2", 2)), held(("v2", 2), replica="a/2")) == []
 
 
+def test_a_replica_that_lacks_one_of_two_pictures_has_diverged() -> None:
+    assert broken(put("v1", 1, 2), held(("v1", 1), ("v1", 1)), held(("v1", 1), replica="a/2")) == ["DivergedReplicas"]
+
+
 def test_what_lies_on_a_shard_that_does_not_own_it_is_not_compared() -> None:
     stray = ReplicaRead("a/1", "a", 5, 6, (Shown("q", "old", 1),))
     assert broken(stray) == []
