@@ -8,6 +8,7 @@ differ. Nobody waits for writers meanwhile: what is found may be a write under w
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from lookalike_router.columns import key_of
@@ -50,8 +51,8 @@ async def compare(replicas: Sequence[Replica], run: SlotRange, width: Width, dea
             return Compared(run, 0, (), tuple(one.name for one in replicas))
         leader, *others = left
         heads, theirs = await asyncio.gather(
-            _asked(leader, leader.shard.heads_in([window], CALL_DEADLINE_S)),
-            asyncio.gather(*(_asked(one, one.shard.digests(window, CALL_DEADLINE_S)) for one in others)),
+            _asked(leader, partial(leader.shard.heads_in, [window], CALL_DEADLINE_S)),
+            asyncio.gather(*(_asked(one, partial(one.shard.digests, window, CALL_DEADLINE_S)) for one in others)),
         )
         left = others
         if heads is None:
@@ -85,7 +86,9 @@ async def _cut(replicas: Sequence[Replica], run: SlotRange, width: Width) -> tup
     left = list(replicas)
     while left:
         window = width.cut(run)
-        counts = await asyncio.gather(*(_asked(one, one.shard.count([window], None, CALL_DEADLINE_S)) for one in left))
+        counts = await asyncio.gather(
+            *(_asked(one, partial(one.shard.count, [window], None, CALL_DEADLINE_S)) for one in left)
+        )
         rows = {one: count for one, count in zip(left, counts, strict=True) if count is not None}
         left = list(rows)
         if width.fits(window, max(rows.values(), default=0)):
@@ -112,7 +115,7 @@ async def _differing(
         if digest is None:
             continue
         slots = unlike(window, mine, digest)
-        listed = await _asked(replica, replica.shard.heads_in(slots, CALL_DEADLINE_S)) if slots else []
+        listed = await _asked(replica, partial(replica.shard.heads_in, slots, CALL_DEADLINE_S)) if slots else []
         if listed is None:
             continue
         reached.add(replica.name)
@@ -134,10 +137,10 @@ def _within(slots: Sequence[SlotRange], slot: int) -> bool:
     return any(run.first <= slot <= run.last for run in slots)
 
 
-async def _asked(replica: Replica, call: Awaitable[Value]) -> Value | None:
+async def _asked(replica: Replica, call: Callable[[], Awaitable[Value]]) -> Value | None:
     """Return what a replica answers, None if it fails; that starts its check."""
     try:
-        return await call
+        return await call()
     except ShardError as error:
         replica.report(error)
         return None
