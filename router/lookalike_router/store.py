@@ -106,6 +106,8 @@ class Hint:
     recheck: bool
     """The replica has caught up with it; it is looked at once more, in case a late write has come."""
     age_s: float
+    number: int = 0
+    """Tells this hint from a newer one of the same replica and product."""
 
 
 @dataclass(frozen=True)
