@@ -161,7 +161,7 @@ class Filler:
         if compared.unreached:
             return None
         confirmed = await confirm(self._core.atlas, self._reconciler, group.name, compared.suspects, change=True)
-        if confirmed.open or confirmed.mended < len(confirmed.differed) or self._name in confirmed.unreached:
+        if confirmed.open or self._name in confirmed.unreached:
             return None
         self._rest_s = max(compared.rows / self._rows_per_s - (loop.time() - begun_s), 0)
         return progress.after(compared.slots, len(confirmed.differed))

@@ -9,11 +9,13 @@ from lookalike_router.answer import Verified
 from lookalike_router.core import Core
 from lookalike_router.errors import ShardFailed, ShardTimedOut
 from lookalike_router.reconcile import Reconciler
+from lookalike_router.replica import InUse
 from lookalike_router.shard import Head
 from lookalike_router.slots import SLOTS, slot_of
 from lookalike_router.store import Begun, Finish
 from lookalike_router.verify import NAMES_AT_ONCE, verifying
 from tests.parts.shop import row, vectors
+from tests.router.breakable import until
 from tests.router.stage import Stage, head, rows, stage
 from tests.simulation.loop import run
 
@@ -205,6 +207,7 @@ def test_a_replica_that_is_away_or_being_filled_is_skipped_and_named() -> None:
     async def scene(made: Stage, core: Core, reconciler: Reconciler) -> None:
         new = await made.add("a")
         await core.atlas.refresh()
+        await until(lambda: isinstance(core.atlas.view.groups["a"].replicas[3].state, InUse))
         many = rows(10)
         await made.hold("a/1", many)
         await made.hold("a/2", many[:5])
