@@ -46,7 +46,7 @@ def test_a_sweep_goes_round_and_another_router_goes_on_from_there() -> None:
         await asyncio.sleep(100)
         await sweepers[1].step()
         assert int(await made.store.progress(DUTY)) > first
-        seen = []
+        seen: list[int] = []
         while not seen or seen[-1]:
             await sweepers[1].step()
             seen.append(int(await made.store.progress(DUTY)))
