@@ -66,7 +66,7 @@ def test_what_is_wrong_is_said_with_what_it_means(
     server.map.shards["a"].state = state
     result = cli("shards")
     assert result.exit_code == 0
-    assert "a/1 is unreachable: does not answer: start it" in result.stderr
+    assert "a/1: does not answer: start it" in result.stderr
     assert meaning in result.stderr
     assert said(cli("shards", "--json"))[0]["replicas"][0]["state"] == "unreachable"
 
@@ -168,11 +168,23 @@ def test_a_change_that_cannot_be_says_why(cli: Cli, command: list[str], reason: 
     assert reason in result.stderr
 
 
-def test_a_change_whose_answer_was_lost_says_how_to_find_out(cli: Cli, server: ScriptedShop) -> None:
-    server.script.lost = 1
-    result = cli("replicas", "add", "a", ELSEWHERE)
-    assert result.exit_code == 3
-    assert [one.replica.name for one in server.map.shards["a"].replicas] == ["a/1", "a/2"]
+def test_an_endpoint_that_is_away_is_no_shard_that_is_away(cli: Cli, server: ScriptedShop) -> None:
+    for command in (["shards", "add", "b", ELSEWHERE], ["replicas", "add", "a", ELSEWHERE]):
+        server.script.calls.append(AWAY)
+        result = cli(*command)
+        assert result.exit_code == 1
+        assert "nothing was added: start the Milvus there, or correct the address" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["shards", "add", "b", "http://b1"], ["replicas", "add", "a", "http://a3"], ["replicas", "remove", "a/2"]],
+)
+def test_a_change_whose_answer_was_lost_says_how_to_find_out(cli: Cli, pair: ScriptedShop, command: list[str]) -> None:
+    pair.script.lost = 1
+    result = cli(*command)
+    assert (result.exit_code, pair.script.lost) == (3, 0)
+    assert "`lookalike shards` tells whether it was done" in result.stderr
 
 
 def test_replicas_that_are_alike_are_said_to_be(cli: Cli, pair: ScriptedShop) -> None:

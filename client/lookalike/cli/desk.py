@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -29,6 +30,20 @@ UriArgument = Annotated[
     str, typer.Argument(metavar="URI", help="Where an empty Milvus is, for example http://10.0.0.7:19530.")
 ]
 DEFAULT_SERVER = "localhost:50051"
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to do where the server says that something it needs is away, and where nothing is heard of the server."""
+
+    away: str
+    unheard: str = ""
+
+
+_UNHEARD = "; if only its answer was lost, `lookalike shards` tells whether it was done"
+ASKING = Advice("`lookalike shards` shows which shard is away")
+CHANGING = Advice(ASKING.away, _UNHEARD)
+ADDING = Advice("nothing was added: start the Milvus there, or correct the address", _UNHEARD)
 
 
 class Misuse(Exception):
@@ -60,21 +75,21 @@ class Desk:
 
 
 @contextmanager
-def opened(server: str, as_json: bool) -> Iterator[Desk]:
+def opened(server: str, as_json: bool, advice: Advice = ASKING) -> Iterator[Desk]:
     """Open a desk; turn what the command raises into one line on stderr and an exit code."""
     try:
         with Client(server) as client:
             yield Desk(client, as_json)
     except (LookalikeError, Misuse, FeedError, BadExpression, OSError) as error:
-        raise complain(error, server, as_json) from error
+        raise complain(error, server, as_json, advice) from error
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
-def complain(error: Exception, server: str, as_json: bool) -> typer.Exit:
+def complain(error: Exception, server: str, as_json: bool, advice: Advice = ASKING) -> typer.Exit:
     """Print what went wrong and return the exit to raise."""
-    code, message = _judged(error, server)
+    code, message = _judged(error, server, advice)
     if as_json:
         reason = error.reason if isinstance(error, LookalikeError) else ""
         told = {"kind": type(error).__name__, "reason": reason, "message": message, "exit_code": code}
@@ -84,17 +99,21 @@ def complain(error: Exception, server: str, as_json: bool) -> typer.Exit:
     return typer.Exit(code)
 
 
-def _judged(error: Exception, server: str) -> tuple[int, str]:
+def _judged(error: Exception, server: str, advice: Advice) -> tuple[int, str]:
     """Return the exit code and the message, with what to do next where that helps."""
     match error:
         case Misuse() | FeedError() | BadExpression():
             return USAGE, str(error)
         case Unavailable(reason="") | DeadlineExceeded(reason=""):
             hint = "start one with `lookalike-server serve`, or name it with --server"
-            return UNREACHABLE, f"{error}; is a server running at {server}? If not, {hint}"
+            return UNREACHABLE, f"{error}; is a server running at {server}? If not, {hint}{advice.unheard}"
+        case Unavailable(reason="STOPPING"):  # which says itself what to do
+            return FAILED, str(error)
         case Unavailable(reason="STORE_UNAVAILABLE" | "LEASE_LOST"):
             return FAILED, f"{error}; searches go on, and what changes the shop waits for the server's store"
         case Unavailable():
-            return FAILED, f"{error}; `lookalike shards` shows which shard is away"
+            return FAILED, f"{error}; {advice.away}"
+        case DeadlineExceeded():
+            return FAILED, f"{error}{advice.unheard}"
         case _:
             return FAILED, str(error)

@@ -87,7 +87,7 @@ def _shard(status: ShardStatus) -> Check:
             )
         case _:
             seen = f"{status.state.value}: no replica to read from, searches miss its products"
-            return Check(name, State.FAILED, seen, "mend its replicas, which follow")
+            return Check(name, State.FAILED, seen, "see its replicas, which follow")
 
 
 def _replica(status: ReplicaStatus) -> Check:
@@ -96,11 +96,10 @@ def _replica(status: ReplicaStatus) -> Check:
         times = f", {status.p50_ms:.1f} ms" if status.p50_ms else ""
         return Check(name, State.OK, f"{seen}, {status.rows:,} pictures{times}")
     state = State.WARNING if status.state is ShardState.HEALTHY else State.FAILED
-    return Check(name, state, seen, status.message or _advice(status))
+    return Check(name, state, f"{seen}: {status.message}" if status.message else seen, _advice(status))
 
 
 def _advice(status: ReplicaStatus) -> str:
-    """Say what to do about a replica of which the server does not say it."""
     match status.state, status.replica.sync:
         case ShardState.HEALTHY, Sync.FILLING:
             return "wait: it is read from once it is in sync"
@@ -109,7 +108,7 @@ def _advice(status: ReplicaStatus) -> str:
         case ShardState.HEALTHY, _:
             return f"run `lookalike verify --shard {_shard_of(status)} --repair`"
         case ShardState.REFUSED, _:
-            return "give it back the server and the data that it had, or take it out with `lookalike replicas remove`"
+            return f"or take it out with `lookalike replicas remove {status.replica.name}`, and add an empty one"
     return f"start the Milvus at {status.replica.uri}, or see why it does not answer"
 
 

@@ -63,7 +63,7 @@ def troubles(found: Sequence[ShardStatus]) -> Iterator[str]:
     for status in found:
         for replica in status.replicas:
             if replica.message:
-                yield f"{replica.replica.name} is {state(replica)}: {replica.message}"
+                yield f"{replica.replica.name}: {replica.message}"
         match status.state:
             case ShardState.BEHIND:
                 yield f"{status.shard.name} has no replica in sync: searches may miss its newest changes"

@@ -7,6 +7,8 @@ import typer
 
 from lookalike.cli import progress, shard_table
 from lookalike.cli.desk import (
+    ADDING,
+    CHANGING,
     DEFAULT_SERVER,
     FAILED,
     INTERRUPTED,
@@ -33,7 +35,7 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Add an empty Milvus endpoint to a shard. It is filled from its siblings while the shop serves."""
-    with opened(server, json) as desk:
+    with opened(server, json, ADDING) as desk:
         name = desk.client.add_replica(shard, uri)
         if not wait:
             desk.show({"replica": name}, f"added {name}, which is being filled; `lookalike shards` shows how far it is")
@@ -59,7 +61,7 @@ def remove(
     json: JsonOption = False,
 ) -> None:
     """Take a replica out of its shard; its rows stay where they are. The last one in sync cannot be removed."""
-    with opened(server, json) as desk:
+    with opened(server, json, CHANGING) as desk:
         desk.client.remove_replica(name)
         desk.show({"removed": name}, f"removed {name}; its server may be stopped now")
 

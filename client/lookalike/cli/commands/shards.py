@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from lookalike.cli import shard_table
-from lookalike.cli.desk import DEFAULT_SERVER, JsonOption, Misuse, ServerOption, UriArgument, complain, opened
+from lookalike.cli.desk import (
+    ADDING,
+    DEFAULT_SERVER,
+    JsonOption,
+    Misuse,
+    ServerOption,
+    UriArgument,
+    complain,
+    opened,
+)
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -35,7 +44,7 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Add a shard of empty Milvus endpoints. It owns no slots, and so no products, until some are moved to it."""
-    with opened(server, json) as desk:
+    with opened(server, json, ADDING) as desk:
         shard = desk.client.add_shard(name, [uri, *(replica or [])], weight=weight)
         count = f"{len(shard.replicas)} replica{'s' if len(shard.replicas) > 1 else ''}"
         desk.show(shard, f"added shard {shard.name} with {count}; it owns {shard.slots:,} slots")

@@ -60,10 +60,11 @@ def _compare(desk: Desk, findings: Findings, shard: str | None, repair: bool) ->
         progress.counted(desk.err, hidden=desk.as_json) as bar,
         closing(desk.client.verify(shard, repair=repair, from_slot=findings.next_slot)) as reports,
     ):
-        task = bar.add_task("comparing", total=None)
+        task = bar.add_task("", visible=False)  # a comparison that is refused shows no bar
         for report in reports:
             findings.add(report)
-            bar.update(task, completed=report.slots_done, total=report.slots, description=f"comparing {report.shard}")
+            name = f"comparing {report.shard}"
+            bar.update(task, completed=report.slots_done, total=report.slots, description=name, visible=True)
     if not findings.finished:
         raise Unavailable("the server ended the comparison before it was done", reason="STOPPING")
 
