@@ -1,110 +1,215 @@
-"""Keeps the shop's identity, placement map and model in a small SQL database. Knows no vectors and no shard."""
+"""The store in a SQL database: SQLite for the routers of one host, PostgreSQL for those of several. Knows no vectors."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, create_engine, insert, select
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy import delete, insert, select, update
 
-from lookalike_router.errors import StoreFailed
-from lookalike_router.placement import Placement, owners_of
-from lookalike_router.slots import SlotRange
-
-SCHEMA_VERSION = "1"
-_META = MetaData()
-FACTS = Table("facts", _META, Column("name", String, primary_key=True), Column("value", String, nullable=False))
-SHARDS = Table("shards", _META, Column("name", String, primary_key=True), Column("weight", Float, nullable=False))
-OWNERS = Table(
-    "owners",
-    _META,
-    Column("first_slot", Integer, primary_key=True),
-    Column("last_slot", Integer, nullable=False),
-    Column("shard", String, nullable=False),
+from lookalike_router import sql_map, sql_writes
+from lookalike_router.placement import Placement
+from lookalike_router.sql_database import Database, Transaction
+from lookalike_router.sql_schema import DUTIES, FACTS, HOLDS, PROGRESS, ROUTERS
+from lookalike_router.store import (
+    Answer,
+    Beat,
+    Begun,
+    Busy,
+    Finish,
+    Hint,
+    HintCount,
+    RouterLease,
+    ShopMap,
+    Tombstone,
 )
 
 
 class SqlStore:
-    """The store at a SQLAlchemy URL, for example "sqlite:///lookalike-data/placement.db"."""
+    """The store at a SQLAlchemy URL, for example "sqlite:///lookalike-data/store.db"; see Store."""
 
-    def __init__(self, url: str) -> None:
-        """Take the URL; nothing is opened yet."""
-        self._url = make_url(url)
-        # Calls are few and come from any thread; a connection held between them would only go stale.
-        self._engine = create_engine(self._url, poolclass=NullPool)
-        self._ready = False
+    def __init__(self, url: str, wall_s: Callable[[], float] = time.time) -> None:
+        """Take the URL; nothing is opened yet. `wall_s` is SQLite's clock; PostgreSQL has its own."""
+        self._database = Database(url, wall_s)
 
-    def shop(self) -> str:
+    async def shop(self) -> str:
         """Return the shop's identity; the first call makes it."""
-        with self._transaction() as connection:
-            shop = _fact(connection, "shop")
-            if shop is None:
-                shop = secrets.token_hex(16)
-                connection.execute(insert(FACTS).values(name="shop", value=shop))
-            return shop
+        return await self._database.write(_shop)
 
-    def placement(self) -> Placement | None:
-        """Return the placement map; None before the first."""
-        with self._transaction() as connection:
-            epoch = _fact(connection, "epoch")
-            if epoch is None:
-                return None
-            weights = {row.name: row.weight for row in connection.execute(select(SHARDS).order_by(SHARDS.c.name))}
-            ranges: dict[str, list[SlotRange]] = {name: [] for name in weights}
-            for row in connection.execute(select(OWNERS)):
-                ranges[row.shard].append(SlotRange(row.first_slot, row.last_slot))
-        try:
-            return Placement(int(epoch), weights, owners_of(ranges))
-        except ValueError as error:
-            raise StoreFailed(f"{self._url}: the placement map is damaged: {error}; restore a backup") from error
-
-    def found(self, placement: Placement) -> None:
-        """Write the first map; raise StoreFailed if there is one."""
-        owned = [(shard, run) for shard in placement.weights for run in placement.ranges(shard)]
-        with self._transaction() as connection:
-            connection.execute(insert(FACTS).values(name="epoch", value=str(placement.epoch)))
-            weights = [{"name": name, "weight": weight} for name, weight in placement.weights.items()]
-            connection.execute(insert(SHARDS), weights)
-            rows = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for shard, run in owned]
-            connection.execute(insert(OWNERS), rows)
-
-    def claim(self, model: str, dim: int) -> tuple[str, int]:
+    async def claim(self, model: str, dim: int) -> tuple[str, int]:
         """Write which model makes the vectors unless that is known; return the one that stands."""
-        with self._transaction() as connection:
-            standing = _fact(connection, "model")
-            if standing is None:
-                connection.execute(insert(FACTS).values(name="model", value=model))
-                connection.execute(insert(FACTS).values(name="dim", value=str(dim)))
-                return model, dim
-            return standing, int(_fact(connection, "dim") or dim)
+        return await self._database.write(partial(_claim, model=model, dim=dim))
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        """Run one transaction; every failure of the database is a StoreFailed."""
-        try:
-            self._prepare()
-            with self._engine.begin() as connection:
-                yield connection
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreFailed(f"{self._url.render_as_string()}: {error}; is the path right and writable?") from error
+    async def load(self) -> ShopMap | None:
+        """Return the map; None before the first."""
+        return await self._database.read(sql_map.load)
 
-    def _prepare(self) -> None:
-        if self._ready:
-            return
-        if self._url.get_backend_name() == "sqlite" and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
-        _META.create_all(self._engine)
-        with self._engine.begin() as connection:
-            version = _fact(connection, "schema")
-            if version is None:
-                connection.execute(insert(FACTS).values(name="schema", value=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
-                raise StoreFailed(f"{self._url} has schema {version}, this version reads {SCHEMA_VERSION}; upgrade")
-        self._ready = True
+    async def found(self, placement: Placement, uris: Mapping[str, Sequence[str]]) -> ShopMap:
+        """Write the first map with each shard's endpoints, in sync; if there is one already, return that."""
+        return await self._database.write(partial(sql_map.found, placement=placement, uris=uris))
+
+    async def add_shard(self, name: str, weight: float, uris: Sequence[str]) -> ShopMap:
+        """Add a shard that owns no slots; raise MapConflict if its name or an address is taken."""
+        return await self._database.write(partial(sql_map.add_shard, name=name, weight=weight, uris=uris))
+
+    async def next_replica(self, shard: str) -> str:
+        """Return the name that the shard's next replica will have."""
+        return await self._database.read(partial(sql_map.next_replica, shard=shard))
+
+    async def add_replica(self, name: str, uri: str) -> ShopMap:
+        """Add an endpoint to a shard, FILLING; raise MapConflict if taken."""
+        return await self._database.write(partial(sql_map.add_replica, name=name, uri=uri))
+
+    async def remove_replica(self, name: str) -> ShopMap:
+        """Take an endpoint out, with its hints; raise MapConflict if no other one of the shard is IN_SYNC."""
+        return await self._database.write(partial(sql_map.remove_replica, name=name))
+
+    async def move_replica(self, name: str, uri: str) -> ShopMap:
+        """Write an endpoint's new address; raise MapConflict if another has it."""
+        return await self._database.write(partial(sql_map.move_replica, name=name, uri=uri))
+
+    async def mark_in_sync(self, name: str) -> bool:
+        """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
+        return await self._database.write(partial(sql_map.mark_in_sync, name=name))
+
+    async def mark_behind(self, name: str) -> None:
+        """Say that a replica may lack writes that no hint names."""
+        await self._database.write(partial(sql_map.mark_behind, name=name))
+
+    async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
+        """Renew a router's lease and say which map it works with."""
+        return await self._database.write(partial(_beat, router=router, lease_s=lease_s, epoch=epoch))
+
+    async def look(self) -> Beat:
+        """Return what a beat would, without renewing anything."""
+        return await self._database.read(_look)
+
+    async def leave(self, router: str) -> None:
+        """Take a router out; what it still holds is left for others."""
+        await self._database.write(partial(_leave, router=router))
+
+    async def routers(self) -> list[RouterLease]:
+        """Return every router that has not left."""
+        return await self._database.read(_routers)
+
+    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+        """Take hold of products; raise LeaseLost or StaleMap."""
+        return await self._database.write(
+            partial(sql_writes.begin, router=router, product_ids=product_ids, epoch=epoch)
+        )
+
+    async def finish(self, router: str, finish: Finish) -> int:
+        """Write what a batch left and let go of its products; return the epoch. Raises LeaseLost."""
+        return await self._database.write(partial(sql_writes.finish, router=router, left=finish))
+
+    async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
+        """Let go of those of these products that the router holds."""
+        await self._database.write(partial(sql_writes.let_go, router=router, product_ids=product_ids))
+
+    async def orphans(self, limit: int) -> list[str]:
+        """Return products that were let go, or that dead routers hold, the oldest first."""
+        return await self._database.read(partial(sql_writes.orphans, limit=limit))
+
+    async def hints(self, replica: str, limit: int) -> list[Hint]:
+        """Return hints of a replica that are due, the oldest first; rechecks after all others."""
+        return await self._database.read(partial(sql_writes.hints, replica=replica, limit=limit))
+
+    async def hint_counts(self) -> Mapping[str, HintCount]:
+        """Return how far each replica is behind; those with no hints are left out."""
+        return await self._database.read(sql_writes.hint_counts)
+
+    async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
+        """Return tombstones with a number above `after` and not older than `age_s`, in order."""
+        return await self._database.read(partial(sql_writes.tombstones, after=after, age_s=age_s, limit=limit))
+
+    async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return for each of these products that has a tombstone up to which version its rows are dead."""
+        return await self._database.read(partial(sql_writes.deaths, product_ids=product_ids))
+
+    async def answers(self, request_ids: Sequence[str]) -> Mapping[str, Answer]:
+        """Return the first answers to these requests, as far as there are any (still)."""
+        return await self._database.read(partial(sql_writes.answers, request_ids=request_ids))
+
+    async def record(self, answer: Answer) -> None:
+        """Keep the first answer to a request that wrote nothing."""
+        await self._database.write(partial(sql_writes.record, answer=answer))
+
+    async def take_duty(self, duty: str, router: str, lease_s: float) -> bool:
+        """Say whether this router alone does a background duty for the next `lease_s`."""
+        return await self._database.write(partial(_take_duty, duty=duty, router=router, lease_s=lease_s))
+
+    async def progress(self, duty: str) -> str:
+        """Return how far a duty has come; empty before the first."""
+        return await self._database.read(partial(_progress, duty=duty))
+
+    async def set_progress(self, duty: str, text: str) -> None:
+        """Write how far a duty has come."""
+        await self._database.write(partial(_set_progress, duty=duty, text=text))
+
+    async def prune(self) -> None:
+        """Forget what no one can need any more."""
+        await self._database.write(sql_writes.prune)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._database.close()
 
 
-def _fact(connection: Connection, name: str) -> str | None:
-    return connection.execute(select(FACTS.c.value).where(FACTS.c.name == name)).scalar_one_or_none()
+def _fact(tx: Transaction, name: str) -> str | None:
+    return tx.connection.execute(select(FACTS.c.value).where(FACTS.c.name == name)).scalar_one_or_none()
+
+
+def _shop(tx: Transaction) -> str:
+    shop = _fact(tx, "shop")
+    if shop is None:
+        shop = secrets.token_hex(16)
+        tx.connection.execute(insert(FACTS).values(name="shop", value=shop))
+    return shop
+
+
+def _claim(tx: Transaction, model: str, dim: int) -> tuple[str, int]:
+    standing = _fact(tx, "model")
+    if standing is None:
+        rows = [{"name": "model", "value": model}, {"name": "dim", "value": str(dim)}]
+        tx.connection.execute(insert(FACTS), rows)
+        return model, dim
+    return standing, int(_fact(tx, "dim") or dim)
+
+
+def _beat(tx: Transaction, router: str, lease_s: float, epoch: int) -> Beat:
+    told = {"until": tx.now + lease_s, "epoch": epoch}
+    if not tx.connection.execute(update(ROUTERS).where(ROUTERS.c.router == router).values(told)).rowcount:
+        tx.connection.execute(insert(ROUTERS).values(router=router, **told))
+    return _look(tx)
+
+
+def _look(tx: Transaction) -> Beat:
+    return Beat(sql_map.counter(tx, sql_map.EPOCH), sql_map.counter(tx, sql_writes.TOMBSTONE))
+
+
+def _leave(tx: Transaction, router: str) -> None:
+    tx.connection.execute(update(HOLDS).where(HOLDS.c.router == router).values(let_go=True))
+    tx.connection.execute(delete(ROUTERS).where(ROUTERS.c.router == router))
+
+
+def _routers(tx: Transaction) -> list[RouterLease]:
+    rows = tx.connection.execute(select(ROUTERS).order_by(ROUTERS.c.router))
+    return [RouterLease(row.router, row.until > tx.now, row.epoch) for row in rows]
+
+
+def _take_duty(tx: Transaction, duty: str, router: str, lease_s: float) -> bool:
+    held = tx.connection.execute(select(DUTIES).where(DUTIES.c.duty == duty)).first()
+    if held is not None and held.router != router and held.until > tx.now:
+        return False
+    tx.connection.execute(delete(DUTIES).where(DUTIES.c.duty == duty))
+    tx.connection.execute(insert(DUTIES).values(duty=duty, router=router, until=tx.now + lease_s))
+    return True
+
+
+def _progress(tx: Transaction, duty: str) -> str:
+    return tx.connection.execute(select(PROGRESS.c.text).where(PROGRESS.c.duty == duty)).scalar_one_or_none() or ""
+
+
+def _set_progress(tx: Transaction, duty: str, text: str) -> None:
+    if not tx.connection.execute(update(PROGRESS).where(PROGRESS.c.duty == duty).values(text=text)).rowcount:
+        tx.connection.execute(insert(PROGRESS).values(duty=duty, text=text))

@@ -12,6 +12,18 @@ from typing import Protocol
 
 from lookalike_router.placement import Placement
 
+# Longer than a write that is under way can take to arrive: deadlines are seconds, and a paused server works off its
+# queue at once when it goes on.
+RECHECK_AFTER_S = 15.0
+# Those who send a request again do so within minutes.
+ANSWERS_KEPT_S = 3_600.0
+# A dead router is still shown for so long, so that an operator sees that it has gone.
+ROUTERS_KEPT_S = 3_600.0
+# A replica that was away for less comes back by its hints; a backup that is older is not one to bring back.
+TOMBSTONES_KEPT_S = 7 * 86_400.0
+# Below the milliseconds, so that 65,536 writes in one need not run ahead of the clock.
+VERSION_BITS = 16
+
 
 class Sync(enum.Enum):
     """What a replica holds, compared with what was acknowledged."""

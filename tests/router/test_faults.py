@@ -272,8 +272,9 @@ async def test_a_replica_that_dies_or_hangs_costs_no_search_anything(
 ) -> None:
     for _ in range(20):  # it learns what is usual
         await search(replicated)
+    struck = psutil.Process(lites[0].pid)
     fault(lites[0].pid)
-    assert psutil.Process(lites[0].pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
+    await until(lambda: asyncio.sleep(0, struck.status() in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}), READY_S)
     for _ in range(20):
         found = await search(replicated)
         assert found.coverage == Coverage(2, 2, 1.0)

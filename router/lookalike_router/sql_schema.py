@@ -1,0 +1,95 @@
+"""Names the tables of the store. Knows no transaction."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
+
+# Raised when an older program could not read what a newer one writes.
+SCHEMA_VERSION = "2"
+
+METADATA = MetaData()
+FACTS = Table("facts", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
+COUNTERS = Table(
+    "counters",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+SHARDS = Table(
+    "shards",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("weight", Float, nullable=False),
+    Column("next_replica", Integer, nullable=False),
+)
+REPLICAS = Table(
+    "replicas",
+    METADATA,
+    Column("name", String, primary_key=True),
+    Column("shard", String, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("uri", String, nullable=False, unique=True),
+    Column("sync", String, nullable=False),
+)
+OWNERS = Table(
+    "owners",
+    METADATA,
+    Column("first_slot", Integer, primary_key=True),
+    Column("last_slot", Integer, nullable=False),
+    Column("shard", String, nullable=False),
+)
+ROUTERS = Table(
+    "routers",
+    METADATA,
+    Column("router", String, primary_key=True),
+    Column("until", Float, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+HOLDS = Table(
+    "holds",
+    METADATA,
+    Column("product_id", String, primary_key=True),
+    Column("router", String, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("let_go", Boolean, nullable=False),
+    Column("taken_at", Float, nullable=False),
+)
+HINTS = Table(
+    "hints",
+    METADATA,
+    Column("replica", String, primary_key=True),
+    Column("product_id", String, primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("unknown", Boolean, nullable=False),
+    Column("recheck", Boolean, nullable=False),
+    Column("due_at", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Index("hints_by_product", "product_id"),
+)
+TOMBSTONES = Table(
+    "tombstones",
+    METADATA,
+    Column("product_id", String, primary_key=True),
+    Column("number", BigInteger, nullable=False, index=True),
+    Column("version", BigInteger, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+)
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    Column("request_id", String, primary_key=True),
+    Column("digest", String, nullable=False),
+    Column("text", String, nullable=False),
+    Column("at", Float, nullable=False, index=True),
+)
+DUTIES = Table(
+    "duties",
+    METADATA,
+    Column("duty", String, primary_key=True),
+    Column("router", String, nullable=False),
+    Column("until", Float, nullable=False),
+)
+PROGRESS = Table(
+    "progress",
+    METADATA,
+    Column("duty", String, primary_key=True),
+    Column("text", String, nullable=False),
+)
