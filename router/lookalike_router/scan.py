@@ -5,10 +5,13 @@ Slots come in windows just wide enough: rows are counted first, then fetched who
 
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import groupby
+from typing import TypeVar
 
 from lookalike_router.answer import Page
 from lookalike_router.shard import ROWS_MAX, Stored
 from lookalike_router.slots import SLOTS, SlotRange
+
+R = TypeVar("R", bound=Stored)
 
 Count = Callable[[SlotRange], Awaitable[int]]
 """Counts the rows in a window, on all its owners."""
@@ -53,7 +56,7 @@ def by_product(rows: Iterable[Stored]) -> list[list[Stored]]:
     return [newest(list(group)) for _, group in groupby(ordered, key=lambda row: (row.slot, row.product_id))]
 
 
-def newest(rows: list[Stored]) -> list[Stored]:
+def newest(rows: list[R]) -> list[R]:
     """Return the rows of the newest version among one product's."""
     version = max(row.version for row in rows)
     return [row for row in rows if row.version == version]

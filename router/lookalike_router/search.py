@@ -2,19 +2,21 @@
 
 import asyncio
 import math
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from lookalike_router.answer import Missing
-from lookalike_router.errors import ShardError, ShardTimedOut
+from lookalike_router.answer import Explained, Missing, Trouble
+from lookalike_router.ask import Answered, Asker, Unanswered
+from lookalike_router.errors import ShardError, ShardFailed, ShardRefused, ShardTimedOut, ShardUnreachable
 from lookalike_router.filter import Filter
-from lookalike_router.member import Away, Member
-from lookalike_router.merge import Group, merge, unsure
-from lookalike_router.shard import ROWS_MAX, Candidate
+from lookalike_router.group import Group
+from lookalike_router.merge import Dead, Merged, Product, merge, unsure
+from lookalike_router.safeguards import Safeguards
+from lookalike_router.shard import ROWS_MAX, Candidate, Shard
 
 # Several pictures of one product may be near; most shops have two or three, and they share the rows with those of the
 # products from other shards. One extra round costs more than these few rows.
@@ -22,9 +24,9 @@ ROWS_PER_PRODUCT = 1.25
 ROWS_EXTRA = 2
 # A shard that is asked again is asked for this much more, so that even a product of 32 pictures takes three rounds.
 GROWTH = 4
-# What is left for the merge when the slowest shard answers at its own deadline.
-MERGE_SHARE = 0.05
-MERGE_MOST_S = 0.02
+
+Found = list[list[Candidate]]
+"""By query, what a shard found, best first."""
 
 
 @dataclass(frozen=True)
@@ -37,94 +39,156 @@ class Question:
     score_min: float | None
 
 
-@dataclass
-class Asked:
-    """What came of asking: by query and shard what was found, how many rows were asked, and who gave no answer."""
+@dataclass(frozen=True)
+class Searched:
+    """What came of a search: for each query its best products, and how each shard had its part in it."""
 
-    found: list[dict[str, list[Candidate]]]
-    rows: list[dict[str, int]]
-    errors: dict[str, ShardError] = field(default_factory=dict)
+    merged: list[list[Product]]
+    missing: tuple[Missing, ...]
+    """Shards that gave no answer, or not all of it."""
+    behind: tuple[str, ...]
+    """Shards that answered through a replica that may lack acknowledged writes."""
+    explained: tuple[Explained, ...]
+    """One for each shard asked, by name."""
 
-    def missing(self, members: Iterable[Member]) -> tuple[Missing, ...]:
-        """Return who gave no answer, or not all of it."""
-        return tuple(
-            member.missing(self.errors[member.shard.name]) for member in members if member.shard.name in self.errors
+
+@dataclass(slots=True)
+class _Part:
+    """How one shard came to its part, over all rounds."""
+
+    replica: str = ""
+    ms: float = 0.0
+    hedge: str = ""
+    retry: str = ""
+    rounds: int = 0
+    behind: bool = False
+    error: ShardError | None = None
+
+    def take(self, outcome: Answered[Found] | Unanswered) -> None:
+        """Add one round."""
+        self.rounds += 1
+        self.ms += outcome.ms
+        self.hedge = outcome.hedge or self.hedge
+        self.retry = outcome.retry or self.retry
+        if isinstance(outcome, Unanswered):
+            self.error = outcome.error
+        else:
+            self.replica = outcome.replica
+            self.behind = self.behind or outcome.behind
+
+
+class _Asked:
+    """What came of asking: by query and shard what was found and how many rows were asked."""
+
+    def __init__(self, groups: Sequence[Group], queries: int) -> None:
+        self.groups = groups
+        self.found: list[dict[str, list[Candidate]]] = [{} for _ in range(queries)]
+        self.rows: list[dict[str, int]] = [{} for _ in range(queries)]
+        self.parts = {group.name: _Part() for group in groups}
+
+    def again(self, merged: Sequence[Merged], question: Question) -> dict[str, list[int]]:
+        """Return which queries each shard must be asked again, for more rows."""
+        again: dict[str, list[int]] = {}
+        for i, (found, rows, best) in enumerate(zip(self.found, self.rows, merged, strict=True)):
+            for shard in unsure(found, rows, best.products, question.limit, question.score_min):
+                if self.parts[shard].error is None:
+                    again.setdefault(shard, []).append(i)
+        return again
+
+    def searched(self, merged: Sequence[Merged]) -> Searched:
+        """Return the outcome."""
+        parts = self.parts.items()
+        return Searched(
+            merged=[one.products for one in merged],
+            missing=tuple(
+                Missing(name, trouble(part.error), str(part.error)) for name, part in parts if part.error is not None
+            ),
+            behind=tuple(name for name, part in parts if part.behind),
+            explained=tuple(self._explained(name, self.parts[name], merged) for name in sorted(self.parts)),
+        )
+
+    def _explained(self, name: str, part: _Part, merged: Sequence[Merged]) -> Explained:
+        drops = [one.drops[name] for one in merged if name in one.drops]
+        return Explained(
+            shard=name,
+            replica=part.replica,
+            ms=part.ms,
+            rows=sum(len(found[name]) for found in self.found if name in found),
+            not_owner=sum(one.not_owner for one in drops),
+            older=sum(one.older for one in drops),
+            same_product=sum(one.same_product for one in drops),
+            hedge=part.hedge,
+            retry=part.retry,
+            rounds=part.rounds,
+            message=str(part.error) if part.error is not None else "",
         )
 
 
 async def search(
-    members: Sequence[Member], owners: Sequence[str], question: Question, until: float
-) -> tuple[list[list[Group]], tuple[Missing, ...]]:
-    """Return for each query its best products, and the shards that they lack."""
+    asker: Asker,
+    groups: Sequence[Group],
+    owners: Sequence[str],
+    question: Question,
+    until: float,
+    dead: Dead,
+    safeguards: Safeguards,
+) -> Searched:
+    """Return for each query its best products, and the shards that they lack; `until` is a time of the loop."""
     count = len(question.queries)
-    asked = Asked([{} for _ in range(count)], [{} for _ in range(count)])
+    asked = _Asked(groups, count)
     rows = min(math.ceil(ROWS_PER_PRODUCT * question.limit) + ROWS_EXTRA, ROWS_MAX)
-    todo: dict[str, list[int]] = {member.shard.name: list(range(count)) for member in members}
-    merged: list[list[Group]] = []
+    todo: dict[str, list[int]] = {group.name: list(range(count)) for group in groups}
     while True:
-        await _ask([member for member in members if member.shard.name in todo], question, todo, rows, asked, until)
-        merged = [merge(found.items(), owners, question.limit, question.score_min) for found in asked.found]
-        todo = _again(asked, merged, question) if rows < ROWS_MAX else {}
+        await _ask(asker, asked, question, todo, rows, until)
+        merged = [
+            merge(found.items(), owners, question.limit, question.score_min, dead, safeguards) for found in asked.found
+        ]
+        todo = asked.again(merged, question) if rows < ROWS_MAX else {}
         if not todo:
-            return merged, asked.missing(members)
+            return asked.searched(merged)
         rows = min(rows * GROWTH, ROWS_MAX)
 
 
-def _again(asked: Asked, merged: Sequence[Sequence[Group]], question: Question) -> dict[str, list[int]]:
-    """Return which queries each shard must be asked again, for more rows."""
-    again: dict[str, list[int]] = {}
-    for i, (found, rows, best) in enumerate(zip(asked.found, asked.rows, merged, strict=True)):
-        for shard in unsure(found, rows, best, question.limit, question.score_min):
-            if shard not in asked.errors:
-                again.setdefault(shard, []).append(i)
-    return again
-
-
 async def _ask(
-    members: Sequence[Member],
-    question: Question,
-    todo: Mapping[str, list[int]],
-    rows: int,
-    asked: Asked,
-    until: float,
+    asker: Asker, asked: _Asked, question: Question, todo: Mapping[str, list[int]], rows: int, until: float
 ) -> None:
-    """Ask each shard its queries, for `rows` rows each; write down what comes before the deadline."""
-    left_s = until - time.monotonic()
-    call_s = left_s - min(MERGE_MOST_S, MERGE_SHARE * left_s)
-    tasks: dict[asyncio.Task[list[list[Candidate]]], Member] = {}
-    for member in members:
-        name = member.shard.name
-        if isinstance(member.state, Away):
-            asked.errors[name] = member.state.error
-        elif left_s <= 0:
-            asked.errors[name] = ShardTimedOut(name, "no time was left to ask again")
-        else:
-            queries = question.queries if len(todo[name]) == len(question.queries) else question.queries[todo[name]]
-            task = asyncio.ensure_future(member.shard.search(queries, rows, question.where, call_s))
-            task.add_done_callback(_forget)  # it may outlast its caller
-            tasks[task] = member
-    if not tasks:
-        return
-    done, late = await asyncio.wait(tasks, timeout=left_s)
-    for task in late:
-        # Left to end under its own deadline: cancelling a call in flight leaks memory in gRPC (grpc#43360).
-        _failed(tasks[task], ShardTimedOut(tasks[task].shard.name, f"did not answer in {left_s:.3f} s"), asked)
-    for task in done:
-        name = tasks[task].shard.name
-        error = task.exception()
-        if isinstance(error, ShardError):
-            _failed(tasks[task], error, asked)
+    """Ask each shard its queries, for `rows` rows each; write down what comes before the deadline.
+
+    A shard's answer takes the place of the one before as a whole: it may come from another of its replicas.
+    """
+    outcomes: dict[str, asyncio.Future[Answered[Found] | Unanswered]] = {}
+    for group in asked.groups:
+        if group.name not in todo:
             continue
-        for i, found in zip(todo[name], task.result(), strict=True):  # anything but ShardError is a bug, and rises here
-            asked.found[i][name] = found
-            asked.rows[i][name] = rows
+        of = todo[group.name]
+        queries = question.queries if len(of) == len(question.queries) else question.queries[of]
+        call = partial(_search, queries, rows, question.where)
+        outcomes[group.name] = asker.begin(group, call, until, measured=True)
+    if outcomes:
+        await asyncio.wait(outcomes.values())  # each ends by itself, at `until` at the latest
+    for name, future in outcomes.items():
+        outcome = future.result()  # an exception is a bug, and rises here
+        asked.parts[name].take(outcome)
+        if isinstance(outcome, Answered):
+            for i, found in zip(todo[name], outcome.value, strict=True):
+                asked.found[i][name] = found
+                asked.rows[i][name] = rows
 
 
-def _failed(member: Member, error: ShardError, asked: Asked) -> None:
-    asked.errors[member.shard.name] = error
-    member.report(error)
+async def _search(
+    queries: npt.NDArray[np.float32], rows: int, where: Filter | None, shard: Shard, deadline_s: float
+) -> Found:
+    return await shard.search(queries, rows, where, deadline_s)
 
 
-def _forget(task: asyncio.Task[list[list[Candidate]]]) -> None:
-    if not task.cancelled() and not isinstance(task.exception(), ShardError):
-        task.result()
+TROUBLES: dict[type[ShardError], Trouble] = {
+    ShardTimedOut: Trouble.TIMED_OUT,
+    ShardUnreachable: Trouble.UNREACHABLE,
+    ShardFailed: Trouble.FAILED,
+    ShardRefused: Trouble.REFUSED,
+}
+
+
+def trouble(error: ShardError) -> Trouble:
+    """Return what kind of trouble an error is."""
+    return TROUBLES.get(type(error), Trouble.FAILED)
