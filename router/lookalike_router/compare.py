@@ -6,6 +6,7 @@ differ. Nobody waits for writers meanwhile: what is found may be a write under w
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -36,31 +37,25 @@ class Compared:
     slots: SlotRange
     rows: int
     """On all replicas together."""
-    suspects: tuple[str, ...]
-    """Products that are not alike everywhere, or not right."""
+    suspects: Mapping[str, int]
+    """Products that are not alike everywhere, or not right, and how many rows each has."""
     unreached: tuple[str, ...]
     """Replicas that could not be asked."""
 
 
 async def compare(replicas: Sequence[Replica], run: SlotRange, width: Width, deaths: Deaths) -> Compared:
     """Compare replicas in the beginning of a run of slots, or in all of it if none of them answers."""
-    left = [one for one in replicas if not isinstance(one.state, Away)]
     while True:
-        window, left = await _cut(left, run, width)
-        if not left:
-            return Compared(run, 0, (), tuple(one.name for one in replicas))
-        leader, *others = left
-        heads, theirs = await asyncio.gather(
-            _asked(leader, partial(leader.shard.heads_in, [window], CALL_DEADLINE_S)),
-            asyncio.gather(*(_asked(one, partial(one.shard.digests, window, CALL_DEADLINE_S)) for one in others)),
-        )
-        left = others
-        if heads is None:
-            continue
-        found = await _differing(window, heads, dict(zip(others, theirs, strict=True)))
-        suspects = found.products | doubled(heads) | dead(heads, await deaths(_products(heads)))
-        unreached = tuple(one.name for one in replicas if one.name not in {leader.name, *found.reached})
-        return Compared(window, len(heads) + found.rows, tuple(sorted(suspects)), unreached)
+        window, left, counted = await _cut(replicas, run, width)
+        found = await _listed(window, left, deaths)
+        if found is not None and (counted or len(found.reached) == len(left)):
+            width.learn(window, found.rows_most)
+            unreached = tuple(one.name for one in replicas if one.name not in found.reached)
+            return Compared(window, found.rows, found.suspects, unreached)
+        if counted or not left:
+            return Compared(run, 0, {}, tuple(one.name for one in replicas))
+        # Were there more rows in the window than a shard lists at once? Then counting tells.
+        width.forget()
 
 
 def unlike(window: SlotRange, mine: Mapping[int, Digest], theirs: Mapping[int, Digest]) -> Sequence[SlotRange]:
@@ -81,56 +76,80 @@ def dead(heads: Sequence[Head], deaths: Mapping[str, int]) -> set[str]:
     return {head.product_id for head in heads if head.version <= deaths.get(head.product_id, 0)}
 
 
-async def _cut(replicas: Sequence[Replica], run: SlotRange, width: Width) -> tuple[SlotRange, list[Replica]]:
-    """Return the beginning of a run that holds few enough rows on every replica, and the replicas that answer."""
-    left = list(replicas)
-    while left:
-        window = width.cut(run)
+async def _cut(replicas: Sequence[Replica], run: SlotRange, width: Width) -> tuple[SlotRange, list[Replica], bool]:
+    """Return the beginning of a run, the replicas to ask for it, and whether its rows were counted now."""
+    left = [one for one in replicas if not isinstance(one.state, Away)]
+    counted = not width.known
+    if counted:
         counts = await asyncio.gather(
-            *(_asked(one, partial(one.shard.count, [window], None, CALL_DEADLINE_S)) for one in left)
+            *(_asked(one, partial(one.shard.count, [run], None, CALL_DEADLINE_S)) for one in left)
         )
         rows = {one: count for one, count in zip(left, counts, strict=True) if count is not None}
         left = list(rows)
-        if width.fits(window, max(rows.values(), default=0)):
-            return window, left
-    return run, []
+        width.learn(run, max(rows.values(), default=0))
+    return width.cut(run), left, counted
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Found:
-    products: set[str]
+    """What was found on the replicas that answered."""
+
+    suspects: dict[str, int]
     rows: int
+    rows_most: int
+    """On the fullest replica."""
     reached: set[str]
 
 
+async def _listed(window: SlotRange, left: Sequence[Replica], deaths: Deaths) -> _Found | None:
+    """List the first replica that answers, and compare the others with it; None if none answers."""
+    for at, leader in enumerate(left):
+        others = left[at + 1 :]
+        heads, theirs = await asyncio.gather(
+            _asked(leader, partial(leader.shard.heads_in, [window], CALL_DEADLINE_S)),
+            asyncio.gather(*(_asked(one, partial(one.shard.digests, window, CALL_DEADLINE_S)) for one in others)),
+        )
+        if heads is not None:
+            rows = _rows_of(heads)
+            wrong = doubled(heads) | dead(heads, await deaths(list(rows)))
+            found = _Found({one: rows[one] for one in wrong}, len(heads), len(heads), {leader.name})
+            mine = _digests(heads) if others else {}
+            for other, digest in zip(others, theirs, strict=True):
+                if digest is not None:
+                    await _differing(window, heads, mine, other, digest, found)
+            return found
+    return None
+
+
 async def _differing(
-    window: SlotRange, heads: Sequence[Head], theirs: Mapping[Replica, Mapping[int, Digest] | None]
-) -> _Found:
-    """Return the products whose rows differ between the one that was listed and the others."""
-    products: set[str] = set()
-    rows = 0
-    reached: set[str] = set()
-    mine = _digests(heads) if theirs else {}
-    for replica, digest in theirs.items():
-        if digest is None:
-            continue
-        slots = unlike(window, mine, digest)
-        listed = await _asked(replica, partial(replica.shard.heads_in, slots, CALL_DEADLINE_S)) if slots else []
-        if listed is None:
-            continue
-        reached.add(replica.name)
-        rows += sum(one.rows for one in digest.values())
-        here = {head for head in heads if _within(slots, slot_of(head.product_id))} if slots else set()
-        products |= {head.product_id for head in here ^ set(listed)}
-    return _Found(products, rows, reached)
+    window: SlotRange,
+    heads: Sequence[Head],
+    mine: Mapping[int, Digest],
+    other: Replica,
+    theirs: Mapping[int, Digest],
+    found: _Found,
+) -> None:
+    """Add what differs on another replica to what was found."""
+    slots = unlike(window, mine, theirs)
+    listed = await _asked(other, partial(other.shard.heads_in, slots, CALL_DEADLINE_S)) if slots else []
+    if listed is None:
+        return
+    here = {head for head in heads if _within(slots, slot_of(head.product_id))} if slots else set()
+    either = _rows_of([*here.union(listed)])
+    for product_id in {head.product_id for head in here.symmetric_difference(listed)}:
+        found.suspects[product_id] = max(found.suspects.get(product_id, 0), either[product_id])
+    rows = sum(one.rows for one in theirs.values())
+    found.rows += rows
+    found.rows_most = max(found.rows_most, rows)
+    found.reached.add(other.name)
 
 
 def _digests(heads: Sequence[Head]) -> dict[int, Digest]:
     return digests((slot_of(one.product_id), key_of(one.product_id, one.image_id, one.version)) for one in heads)
 
 
-def _products(heads: Sequence[Head]) -> list[str]:
-    return list(dict.fromkeys(head.product_id for head in heads))
+def _rows_of(heads: Sequence[Head]) -> Counter[str]:
+    return Counter(head.product_id for head in heads)
 
 
 def _within(slots: Sequence[SlotRange], slot: int) -> bool:

@@ -98,10 +98,10 @@ class Keeper:
             if group is None or replica not in group.replicas:
                 return
             hints = await store.hints(replica.name, PRODUCTS_AT_ONCE)
-            if all(hint.recheck for hint in hints) and replica.sync is Sync.BEHIND:
-                if await store.mark_in_sync(replica.name):
-                    await self._core.atlas.refresh()
-                    log.info("replica=%s is in sync again", replica.name)
+            caught_up = all(hint.recheck for hint in hints) and replica.sync is Sync.BEHIND
+            if caught_up and await store.mark_in_sync(replica.name):
+                await self._core.atlas.refresh()
+                log.info("replica=%s is in sync again", replica.name)
             if not hints:
                 return
             until = asyncio.get_running_loop().time() + BATCH_DEADLINE_S

@@ -1,7 +1,7 @@
 """Runs transactions on SQLite or PostgreSQL, one writer at a time. Knows no table's meaning.
 
-Writers wait for each other: SQLite by its own lock, PostgreSQL by one advisory lock. So a transaction is a plain function
-that sees nobody else's half. A database that is away is a StoreFailed in seconds, never a call that hangs.
+Writers wait for each other: SQLite by its own lock, PostgreSQL by one advisory lock. So a transaction is a plain
+function that sees nobody else's half. A database that is away is a StoreFailed in seconds, never a call that hangs.
 """
 
 import asyncio
@@ -149,7 +149,8 @@ def _begun(connection: Connection) -> None:
 def _reason(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     said = str(cause).strip().splitlines()
-    return f"cannot be used: {said[0] if said else type(cause).__name__}; is it running, and is its path right and writable?"
+    what = said[0] if said else type(cause).__name__
+    return f"cannot be used: {what}; is it running, and is its path right and writable?"
 
 
 def _forget(call: "asyncio.Future[Any]") -> None:

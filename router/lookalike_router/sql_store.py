@@ -1,4 +1,4 @@
-"""The store in a SQL database: SQLite for the routers of one host, PostgreSQL for those of several. Knows no vectors."""
+"""The store in a SQL database: SQLite for the routers of one host, PostgreSQL for several. Knows no vectors."""
 
 import secrets
 import time

@@ -1,4 +1,4 @@
-"""Holds, hints, tombstones and answers, in one transaction each. Knows the map only as replicas that are in sync or not."""
+"""Holds, hints, tombstones and answers, in one transaction each. Of the map it knows which replicas are in sync."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

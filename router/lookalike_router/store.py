@@ -187,7 +187,7 @@ class Store(Protocol):
         ...
 
     async def add_shard(self, name: str, weight: float, uris: Sequence[str]) -> ShopMap:
-        """Add a shard that owns no slots, its endpoints in sync; raise MapConflict if its name or an address is taken."""
+        """Add a shard that owns no slots, its endpoints in sync; raise MapConflict if name or address is taken."""
         ...
 
     async def next_replica(self, shard: str) -> str:
@@ -246,7 +246,7 @@ class Store(Protocol):
         ...
 
     async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
-        """Let go of those of these products that the router holds: the next to hold them knows that they are suspect."""
+        """Let go of those of these products that the router holds; whoever holds them next knows them suspect."""
         ...
 
     async def orphans(self, limit: int) -> list[str]:

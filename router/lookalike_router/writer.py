@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lookalike_router.answer import ProductWrite, Request
 from lookalike_router.apply import Applied, Plan, apply
 from lookalike_router.core import Core
-from lookalike_router.errors import Repeated, RouterError, ShardError, ShardTimedOut, ShardUnreachable
+from lookalike_router.errors import Repeated, RouterError, ShardTimedOut, ShardUnreachable
 from lookalike_router.group import Group
 from lookalike_router.shard import Row
 from lookalike_router.slots import slot_of
@@ -244,7 +244,7 @@ class Writer:
         return {one.product_id: one.version if jobs[one.product_id].write is None else one.version - 1 for one in begun}
 
     def _acknowledge(self, jobs: Sequence[Job], ended: Ended) -> None:
-        """Tell the callers: at once, or when every router has seen what they must know. The next batch need not wait."""
+        """Tell the callers: at once, or when every router has seen what it must know. The next batch need not wait."""
         if not ended.announced:
             for job in jobs:
                 _succeed(job, ended.gone)
