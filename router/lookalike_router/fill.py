@@ -201,27 +201,19 @@ class Filler:
 async def strangers(new: Shard, sibling: Shard | None, until: float) -> list[str]:
     """Return some products whose rows an endpoint holds and its sibling, if it has one, does not. Raises ShardError."""
     loop = asyncio.get_running_loop()
-    width = Width()
+    everywhere = SlotRange(0, SLOTS - 1)
+    counts = [await one.count([everywhere], None, CALL_DEADLINE_S) for one in (new, sibling) if one is not None]
     found: set[str] = set()
-    window = SlotRange(-1, -1)
-    if not await new.count([SlotRange(0, SLOTS - 1)], None, CALL_DEADLINE_S):
-        return []
-    while window.last < SLOTS - 1 and len(found) < STRANGERS_MAX:
+    width = Width()
+    width.learn(everywhere, max(counts))
+    left: SlotRange | None = everywhere if counts[0] else None
+    while left is not None and len(found) < STRANGERS_MAX:
         if loop.time() >= until:
             raise ShardTimedOut(new.name, "holds rows, and could not be compared in time; give an empty server")
-        window = await _cut(new, sibling, SlotRange(window.last + 1, SLOTS - 1), width)
+        window = width.cut(left)
         found |= await _strangers_in(new, sibling, window)
+        left = SlotRange(window.last + 1, left.last) if window.last < left.last else None
     return sorted(found)[:STRANGERS_MAX]
-
-
-async def _cut(new: Shard, sibling: Shard | None, run: SlotRange, width: Width) -> SlotRange:
-    """Return the beginning of a run that holds few enough rows on both."""
-    while True:
-        window = width.cut(run)
-        both = [new] if sibling is None else [new, sibling]
-        counts = await asyncio.gather(*(one.count([window], None, CALL_DEADLINE_S) for one in both))
-        if width.fits(window, max(counts)):
-            return window
 
 
 async def _strangers_in(new: Shard, sibling: Shard | None, window: SlotRange) -> set[str]:

@@ -16,23 +16,39 @@ AIM = 0.75
 
 
 class Width:
-    """How many slots hold few enough rows, learnt from the windows before."""
+    """How many slots hold few enough rows.
+
+    Slots are hashes, so that rows are spread evenly over them: what was met so far says what comes, and only a walk
+    that knows nothing yet must count first (counting costs a server as much as listing). Whoever is wrong by more
+    than a shard allows forgets.
+    """
 
     def __init__(self, rows_max: int = WINDOW_ROWS_MAX) -> None:
-        """Start with all slots: the first count says how wrong that is."""
+        """Know nothing."""
         self._rows_max = rows_max
-        self._slots = SLOTS
+        self._slots = 0
+        self._rows = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known."""
+        return self._slots > 0
+
+    def learn(self, slots: SlotRange, rows: int) -> None:
+        """Take note of how many rows some slots hold."""
+        self._slots += len(slots)
+        self._rows += rows
+        if self._slots > 2 * SLOTS:  # so that a shop that grows is seen to grow
+            self._slots, self._rows = self._slots // 2, self._rows // 2
+
+    def forget(self) -> None:
+        """Know nothing again."""
+        self._slots = self._rows = 0
 
     def cut(self, run: SlotRange) -> SlotRange:
         """Return the beginning of a run, as wide as seems right."""
-        return SlotRange(run.first, min(run.last, run.first + self._slots - 1))
-
-    def fits(self, window: SlotRange, rows: int) -> bool:
-        """Say whether a window with so many rows is narrow enough, and learn from it. One slot always is."""
-        fits = rows <= self._rows_max or len(window) == 1
-        most = SLOTS if fits else len(window) - 1
-        self._slots = min(max(1, int(AIM * self._rows_max * len(window) / (rows + 1))), most)
-        return fits
+        width = max(1, int(AIM * self._rows_max * self._slots / (self._rows + 1)))
+        return SlotRange(run.first, min(run.last, run.first + width - 1))
 
 
 def following(groups: Iterable[Group], slot: int) -> tuple[Group, SlotRange] | None:
