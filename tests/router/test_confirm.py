@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,5 +14,5 @@ def test_batches_hold_every_product_once_in_order_and_few_rows_or_one_product(ro
     assert all(sum(rows[one] for one in batch) <= ROWS_AT_ONCE or len(batch) == 1 for batch in made)
     assert all(
         sum(rows[one] for one in first) + rows[second[0]] > ROWS_AT_ONCE
-        for first, second in zip(made, made[1:], strict=False)
+        for first, second in pairwise(made)
     )
