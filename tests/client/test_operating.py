@@ -118,7 +118,10 @@ def test_a_bar_shows_how_a_replica_is_filled_and_ctrl_c_ends_only_the_waiting(se
 
 def test_a_replica_is_removed(cli: Cli, pair: ScriptedShop) -> None:
     result = cli("replicas", "remove", "a/1")
-    assert (result.exit_code, result.stdout) == (0, "removed a/1; its server may be stopped now\n")
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "removed a/1; stop its server, or empty it before you add it again\n",
+    )
     last = cli("replicas", "remove", "a/2", "--json")
     assert (last.exit_code, last.stdout) == (1, "")
     assert json.loads(last.stderr)["error"]["reason"] == "MAP_CONFLICT"

@@ -71,7 +71,7 @@ def _shards(client: Client) -> Iterator[Check]:
         return
     for status in statuses:
         yield _shard(status)
-        yield from map(_replica, status.replicas)
+        yield from (_replica(status, replica) for replica in status.replicas)
 
 
 def _shard(status: ShardStatus) -> Check:
@@ -82,38 +82,34 @@ def _shard(status: ShardStatus) -> Check:
             return Check(name, State.OK, f"{status.rows:,} pictures, {status.shard.slots:,} slots")
         case ShardState.BEHIND:
             seen = "no replica is in sync: searches may miss its newest changes"
-            return Check(
-                name, State.WARNING, seen, "bring back its replica that is in sync, or wait until one catches up"
-            )
+            return Check(name, State.WARNING, seen, "bring back one that is in sync")
         case _:
             seen = f"{status.state.value}: no replica to read from, searches miss its products"
             return Check(name, State.FAILED, seen, "see its replicas, which follow")
 
 
-def _replica(status: ReplicaStatus) -> Check:
+def _replica(shard: ShardStatus, status: ReplicaStatus) -> Check:
     name, seen = f"replica {status.replica.name}", shard_table.state(status)
     if (status.state, status.replica.sync) == (ShardState.HEALTHY, Sync.IN_SYNC):
         times = f", {status.p50_ms:.1f} ms" if status.p50_ms else ""
         return Check(name, State.OK, f"{seen}, {status.rows:,} pictures{times}")
     state = State.WARNING if status.state is ShardState.HEALTHY else State.FAILED
-    return Check(name, state, f"{seen}: {status.message}" if status.message else seen, _advice(status))
+    return Check(name, state, f"{seen}: {status.message}" if status.message else seen, _advice(shard, status))
 
 
-def _advice(status: ReplicaStatus) -> str:
+def _advice(shard: ShardStatus, status: ReplicaStatus) -> str:
     match status.state, status.replica.sync:
+        case ShardState.HEALTHY, _ if shard.state is not ShardState.HEALTHY:
+            return "it takes what it lacks from a replica in sync: bring one back"
         case ShardState.HEALTHY, Sync.FILLING:
             return "wait: it is read from once it is in sync"
         case ShardState.HEALTHY, _ if status.hints_pending:
             return "wait: it is catching up; if the time only grows, see the server's log"
         case ShardState.HEALTHY, _:
-            return f"run `lookalike verify --shard {_shard_of(status)} --repair`"
+            return f"run `lookalike verify --shard {shard.shard.name} --repair`"
         case ShardState.REFUSED, _:
             return f"or take it out with `lookalike replicas remove {status.replica.name}`, and add an empty one"
     return f"start the Milvus at {status.replica.uri}, or see why it does not answer"
-
-
-def _shard_of(status: ReplicaStatus) -> str:
-    return status.replica.name.rpartition("/")[0]
 
 
 def _pictures(client: Client, topology: Topology) -> Iterator[Check]:

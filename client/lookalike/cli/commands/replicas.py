@@ -63,7 +63,7 @@ def remove(
     """Take a replica out of its shard; its rows stay where they are. The last one in sync cannot be removed."""
     with opened(server, json, CHANGING) as desk:
         desk.client.remove_replica(name)
-        desk.show({"removed": name}, f"removed {name}; its server may be stopped now")
+        desk.show({"removed": name}, f"removed {name}; stop its server, or empty it before you add it again")
 
 
 def _filled(desk: Desk, name: str) -> ReplicaStatus | None:

@@ -60,11 +60,11 @@ def _compare(desk: Desk, findings: Findings, shard: str | None, repair: bool) ->
         progress.counted(desk.err, hidden=desk.as_json) as bar,
         closing(desk.client.verify(shard, repair=repair, from_slot=findings.next_slot)) as reports,
     ):
-        task = bar.add_task("", visible=False)  # a comparison that is refused shows no bar
+        # A comparison that is refused shows no bar.
+        task = bar.add_task(f"comparing {shard or 'all shards'}", visible=False)
         for report in reports:
             findings.add(report)
-            name = f"comparing {report.shard}"
-            bar.update(task, completed=report.slots_done, total=report.slots, description=name, visible=True)
+            bar.update(task, completed=report.slots_done, total=report.slots, visible=True)
     if not findings.finished:
         raise Unavailable("the server ended the comparison before it was done", reason="STOPPING")
 
