@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -122,7 +123,7 @@ class Router:
         question = Question(queries, limit, where, score_min)
         until = asyncio.get_running_loop().time() + deadline_s
         safeguards = self._core.safeguards
-        found = await search(self._asker, owners, view.placement.owners, question, until, self._dead, safeguards)
+        found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
         lost = {one.shard for one in found.missing}
         covered = sum(len(run) for group in owners if group.name not in lost for run in group.ranges)
         coverage = Coverage(
@@ -232,12 +233,13 @@ class Router:
         await self._core.atlas.close()
         await self._core.store.close()
 
-    def _dead(self, product_id: str, version: int) -> bool:
-        return self._core.tombstones.dead(product_id, version)
+    def _dead(self) -> Callable[[str, int], bool]:
+        """Return what says whether a row is dead to a read that begins now."""
+        return partial(self._core.tombstones.dead, since_s=asyncio.get_running_loop().time())
 
     def _reads(self) -> Reads:
         view = self._core.atlas.view
-        return Reads(self._asker, view.groups, view.placement.owners, self._dead, self._core.safeguards)
+        return Reads(self._asker, view.groups, view.placement.owners, self._dead(), self._core.safeguards)
 
     def _writer(self, product_id: str) -> Writer:
         """Return the writer of the shard that owns a product."""

@@ -8,6 +8,7 @@ import pytest
 from lookalike_router.answer import Request, State
 from lookalike_router.errors import MapConflict, RequestConflict, ShardError, ShardRefused, StoreFailed
 from lookalike_router.router import Router
+from lookalike_router.slots import slot_of
 from lookalike_router.store import Sync
 from tests.parts.shop import product, row, vectors
 from tests.router.breakable import S, Town, play, until
@@ -296,3 +297,22 @@ def test_a_store_that_is_away_costs_writes_and_no_reads() -> None:
         assert not (await router.search(PICTURES[0][None], 100, deadline_s=S)).coverage.stale
 
     play(scene)
+
+
+def test_a_product_that_is_replaced_while_it_is_read_does_not_vanish() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        for name in ("p", "q", "r", "s"):
+            await put(router, name)
+        [first, _] = router.topology().shards
+        other = "b" if any(run.first <= slot_of("p") <= run.last for run in first.ranges) else "a"
+        made[f"{other}1"].paused = asyncio.Event()
+        reading = asyncio.ensure_future(router.search(PICTURES[0][None], 100, deadline_s=2.0))
+        await asyncio.sleep(1.0)  # the shard that owns the product has answered, the other has not
+        await put(router, "p", pictures=2)
+        answer = await reading
+        assert [one.shard for one in answer.coverage.missing] == [other]
+        assert "p" in {hit.product_id for hit in answer.answers[0]}
+        made[f"{other}1"].paused = None
+
+    play(scene, "ab", replicas=1)
