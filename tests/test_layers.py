@@ -29,7 +29,7 @@ OWNERS = {
         "lookalike_server/lite_server.py",
     },
     "milvus_lite": {"lookalike_server/lite_server.py"},
-    "sqlalchemy": {"lookalike_router/sql_store.py"},
+    "sqlalchemy": {"lookalike_router/sql_"},
     "uhashring": {"lookalike_router/ring.py"},
     "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
     "torchvision": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},

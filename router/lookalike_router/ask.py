@@ -231,10 +231,10 @@ class _Asking(Generic[T]):
             self._give_up(named)
 
     def _broken(self, bug: BaseException) -> None:
-        if self.outcome.done():
-            raise bug
         if isinstance(bug, asyncio.CancelledError):
-            self.outcome.cancel()
+            self.outcome.cancel()  # of one that is done it changes nothing
+        elif self.outcome.done():
+            raise bug
         else:
             self.outcome.set_exception(bug)
 
