@@ -101,7 +101,7 @@ class _Asked:
         return Searched(
             merged=[one.products for one in merged],
             missing=tuple(
-                Missing(name, trouble(part.error), str(part.error)) for name, part in parts if part.error is not None
+                Missing(name, trouble(part.error), part.error.reason) for name, part in parts if part.error is not None
             ),
             behind=tuple(name for name, part in parts if part.behind),
             explained=tuple(self._explained(name, self.parts[name], merged) for name in sorted(self.parts)),
@@ -120,7 +120,7 @@ class _Asked:
             hedge=part.hedge,
             retry=part.retry,
             rounds=part.rounds,
-            message=str(part.error) if part.error is not None else "",
+            message=part.error.reason if part.error is not None else "",
         )
 
 
