@@ -2,11 +2,12 @@
 
 import random
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from tests.chaos.actors import LiteReplica
+from tests.chaos.actors import Actor, Condition, LiteReplica
 from tests.chaos.cast import Cast
 from tests.chaos.faults import Faults
 from tests.chaos.surgery import Surgeon
@@ -15,9 +16,9 @@ from tests.chaos.tcp_proxy import Link
 # How often each kind of fault is chosen, relative to the others.
 ODDS = {
     "kill a replica": 30,
-    "kill a router": 10,
+    "kill a router": 8,
     "kill a shard": 4,
-    "kill a replica and a router": 6,
+    "kill a replica and a router": 5,
     "kill everything": 1,
     "pause a replica": 9,
     "pause a router": 5,
@@ -31,8 +32,9 @@ ODDS = {
     "impostor": 2,
     "stray rows": 3,
     "store outage": 3,
-    "wipe": 1,
 }
+ROUTER_GONE = ("kill a router", "kill a replica and a router", "pause a router")
+INSTEAD = ("kill a replica", "part one link", "reset")
 # A pause beyond a router's lease of 3 s, one beyond the callers' patience of 8 s, and many short ones.
 PAUSES_S = (0.5, 1.0, 2.0, 4.0, 9.0)
 DOWN_S = (0.0, 0.0, 0.5, 1.5, 4.0)
@@ -46,6 +48,7 @@ class Tempo:
     pause_s: float = 1.4
     at_once_max: int = 8
     """Faults at work at the same time."""
+    wipe_every_s: float = 45.0
 
 
 class Nemesis:
@@ -65,17 +68,25 @@ class Nemesis:
 
     def run(self, over: Callable[[], bool], stop: threading.Event) -> None:
         """Break one thing after the other until `over`; return once every fault is healed."""
+        wiped_s = time.monotonic()
         while not over() and not stop.wait(self._tempo.pause_s * self._dice.uniform(0.5, 1.5)):
             self._collect()
-            kind = self._dice.choices(list(ODDS), list(ODDS.values()))[0]
-            if kind == "wipe":
+            if time.monotonic() - wiped_s > self._tempo.wipe_every_s:
                 self._wipe()
+                wiped_s = time.monotonic()
             elif len(self._running) < self._tempo.at_once_max:
+                kind = self._kind()
                 self._running.append(self._cast.pool.submit(self._fault(kind)))
         stop.set()
         self._finish()
         for replacement in self._replacements:
             replacement.result()
+
+    def _kind(self) -> str:
+        """Choose what happens next; a shop without any router shows nothing, and so one is left mostly."""
+        kind = self._dice.choices(list(ODDS), list(ODDS.values()))[0]
+        all_up = all(router.condition is Condition.UP for router in self._cast.routers.values())
+        return kind if all_up or kind not in ROUTER_GONE else self._dice.choice(INSTEAD)
 
     def _collect(self) -> None:
         """Let go of the faults that are over; raise what one of them did not foresee."""
@@ -98,7 +109,7 @@ class Nemesis:
     def _fault(self, kind: str) -> Callable[[], None]:
         """Return a fault of a kind with all that chance decides about it."""
         dice, faults = self._dice, self._faults
-        replica, router = dice.choice(list(self._cast.replicas)), dice.choice(list(self._cast.routers))
+        replica, router = self._target(self._cast.replicas), self._target(self._cast.routers)
         down_s, paused_s, parted_s = dice.choice(DOWN_S), dice.choice(PAUSES_S), dice.choice(PARTS_S)
         lossy, chance = dice.random() < 0.5, random.Random(dice.random())
         link = self._cast.link(router, replica)
@@ -122,6 +133,11 @@ class Nemesis:
             case "store outage":
                 return lambda: faults.hold_store(parted_s)
         return lambda: faults.kill(self._victims(kind, router, replica), down_s)
+
+    def _target(self, actors: Mapping[str, Actor]) -> str:
+        """Choose one that no fault has, if there is one."""
+        free = [name for name, actor in actors.items() if not actor.busy.locked()]
+        return self._dice.choice(free or list(actors))
 
     def _victims(self, kind: str, router: str, replica: str) -> list[str]:
         match kind:

@@ -23,7 +23,7 @@ from tests.chaos.history import Event, Outcome, Read, Recorder, Shop, Write, sav
 from tests.chaos.nemesis import Nemesis, Tempo
 from tests.chaos.settling import look, settle
 from tests.chaos.surgery import Surgeon
-from tests.chaos.workload import Pace, Workload, universe
+from tests.chaos.workload import RETRY, Pace, Workload, universe
 
 PRODUCTS = 60
 # A run that must reach a number of kills may take this many times as long as it was told.
@@ -76,7 +76,7 @@ def play(told: Told, say: Callable[[str], None]) -> Played:
             with cast.operator("router 1") as shop:
                 recorder.add(owners(shop.topology(), products))
             with ExitStack() as opened:
-                clients: list[Client] = [opened.enter_context(cast.client(router)) for router in cast.routers]
+                clients: list[Client] = [opened.enter_context(cast.client(router, RETRY)) for router in cast.routers]
                 workload = Workload(clients, recorder, products, told.pace, told.seed)
                 workload.start()
                 opened.callback(workload.stop)

@@ -77,6 +77,7 @@ class Exchange:
         assert self._server is not None
         self._server.close()
         for link in self._links.values():
+            link.heal()  # so that nobody waits for it
             link.reset()
 
     async def _serve(self, reader: asyncio.StreamReader, caller: asyncio.StreamWriter) -> None:

@@ -34,7 +34,7 @@ def verdict(played: Played) -> list[str]:
 
 def test_a_shop_whose_processes_die_stop_and_lose_each_other_keeps_every_promise() -> None:
     plan = Plan(small_disk=can_mount())
-    played = play(Told(FAULTS_S, SEED, plan, tempo=Tempo(pause_s=1.2)), say)
+    played = play(Told(FAULTS_S, SEED, plan, tempo=Tempo(pause_s=1.0, wipe_every_s=30)), say)
     assert verdict(played) == []
     counts = Counter(played.counts)
     assert counts["kills"] >= KILLS_LEAST

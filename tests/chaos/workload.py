@@ -6,13 +6,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from lookalike import Client, DeadlineExceeded, Image, LookalikeError, NotFound, Product, Unavailable, Vector
+from lookalike import (
+    Client,
+    DeadlineExceeded,
+    Image,
+    LookalikeError,
+    NotFound,
+    Product,
+    RetryPolicy,
+    Unavailable,
+    Vector,
+)
 from lookalike.types import Coverage, SearchResult
 from tests.chaos.history import Claim, Outcome, Read, Recorder, Shown, Write
 from tests.server.photos import jpeg, plain
 
-WRITE_S = 8.0
+WRITE_S = 6.0
 READ_S = 4.0
+# A router that is down is left for another one soon.
+RETRY = RetryPolicy(attempts_max=3)
+# Who hears that a router is down does not ask again at once.
+REST_S = 0.3
 # More than the universe, so that an answer shows everything.
 LIMIT = 200
 DIM = 256
@@ -57,7 +71,7 @@ class Workload:
         self._stop = threading.Event()
         contested = list(products[::10])
         own = [product for product in products if product not in contested]
-        bodies: list[tuple[str, Callable[[], None], float]] = []
+        bodies: list[tuple[str, Callable[[], bool], float]] = []
         for number in range(pace.writers):
             dice = random.Random(f"{seed} writer {number}")
             writer = Writer(f"w{number}", clients, recorder, [*own[number :: pace.writers], *contested], dice)
@@ -83,10 +97,11 @@ class Workload:
         if self._failed:
             raise self._failed[0]
 
-    def _repeat(self, step: Callable[[], None], pause_s: float) -> None:
+    def _repeat(self, step: Callable[[], bool], pause_s: float) -> None:
         try:
             while not self._stop.wait(pause_s):
-                step()
+                if not step():
+                    self._stop.wait(REST_S)
         except BaseException as error:  # `stop` raises it in the caller's thread
             self._failed.append(error)
 
@@ -115,22 +130,24 @@ class Writer:
         self._dice = dice
         self._count = 0
         self._done: list[Order] = []
+        self._written: set[str] = set()
 
-    def step(self) -> None:
-        """Make one write, or one that was acknowledged before once more."""
+    def step(self) -> bool:
+        """Make one write, or one that was acknowledged before once more; say whether it was acknowledged."""
         if self._done and self._dice.random() < REPLAYS:
-            self._send(self._dice.choice(self._done))
-            return
+            return self._send(self._dice.choice(self._done)) is Outcome.OK
         self._count += 1
         product = self._dice.choice(self._products)
         name = f"{self.name}-{self._count}"
-        marker = "" if self._dice.random() < DELETES else name
+        marker = "" if self._dice.random() < DELETES and product in self._written else name
+        self._written.add(product)
         order = Order(f"request-{name}", product, marker, self._dice.choice((1, 1, 2)))
         outcome = self._send(order)
         if outcome is Outcome.UNKNOWN and self._dice.random() < INSISTS:
             outcome = self._send(order)
         if outcome is Outcome.OK:
             self._done = [*self._done[-REMEMBERED:], order]
+        return outcome is Outcome.OK
 
     def _send(self, order: Order) -> Outcome:
         client = self._dice.choice(self._clients)
@@ -174,8 +191,8 @@ class Reader:
         self._products = products
         self._dice = dice
 
-    def step(self) -> None:
-        """Make one read."""
+    def step(self) -> bool:
+        """Make one read; say whether it was answered."""
         client, product = self._dice.choice(self._clients), self._dice.choice(self._products)
         read = self._dice.choice((self._search, self._search, self._similar, self._get))
         begun_s = self._recorder.now_s()
@@ -187,6 +204,7 @@ class Reader:
         except LookalikeError as error:
             shown, claim, scope, outcome, said = (), None, (), Outcome.UNKNOWN, f"{client.address} {error}"
         self._recorder.add(Read(begun_s, self._recorder.now_s(), shown, claim, scope, outcome, said))
+        return outcome is Outcome.OK
 
     def _search(self, client: Client, product: str) -> "Seen":
         vector = [self._dice.uniform(0, 1) for _ in range(3)] + [0.0] * (DIM - 3)
