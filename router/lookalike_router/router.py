@@ -34,7 +34,7 @@ from lookalike_router.lease import Lease
 from lookalike_router.merge import hits
 from lookalike_router.reads import Reads
 from lookalike_router.reconcile import Reconciler
-from lookalike_router.replica import Replica
+from lookalike_router.replica import InUse, Replica
 from lookalike_router.report import reports
 from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.search import Question, search
@@ -206,7 +206,11 @@ class Router:
         return name
 
     async def remove_replica(self, name: str, deadline_s: float) -> None:
-        """Take an endpoint out; its rows stay where they are. Raises MapConflict for the last one in sync."""
+        """Take an endpoint out; its rows stay where they are. Raises MapConflict for the last one that serves."""
+        group = self._core.atlas.view.groups.get(name.rpartition("/")[0])
+        others = [one for one in group.replicas if one.name != name] if group is not None else []
+        if others and not any(one.sync is Sync.IN_SYNC and isinstance(one.state, InUse) for one in others):
+            raise MapConflict(f"no other replica of the shard is in sync and answers; bring one back before {name} goes")
         found = await self._core.store.remove_replica(name)
         await self._core.lease.seen_by_all(found.epoch, asyncio.get_running_loop().time() + deadline_s)
 
