@@ -210,7 +210,7 @@ class Router:
         group = self._core.atlas.view.groups.get(name.rpartition("/")[0])
         others = [one for one in group.replicas if one.name != name] if group is not None else []
         if others and not any(one.sync is Sync.IN_SYNC and isinstance(one.state, InUse) for one in others):
-            raise MapConflict(f"no other replica of the shard is in sync and answers; bring one back before {name} goes")
+            raise MapConflict(f"no other replica of the shard is in sync and answers; {name} can go when one does")
         found = await self._core.store.remove_replica(name)
         await self._core.lease.seen_by_all(found.epoch, asyncio.get_running_loop().time() + deadline_s)
 
