@@ -1,12 +1,17 @@
-"""A store in this process's memory: what the SQL ones are held against, and what simulations run on. Keeps nothing."""
+"""Keeps what routers share in this process's memory: for simulations, and the truth that SQL is held against."""
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from lookalike_router.errors import LeaseLost, MapConflict, StaleMap
 from lookalike_router.placement import Placement
 from lookalike_router.store import (
+    ANSWERS_KEPT_S,
+    RECHECK_AFTER_S,
+    ROUTERS_KEPT_S,
+    TOMBSTONES_KEPT_S,
+    VERSION_BITS,
     Answer,
     Beat,
     Begun,
@@ -21,322 +26,366 @@ from lookalike_router.store import (
     Tombstone,
 )
 
-RECHECK_AFTER_S = 15.0
-ANSWERS_KEPT_S = 3600.0
-TOMBSTONES_KEPT_S = 7 * 86_400.0
-ROUTERS_KEPT_S = 3600.0
-VERSION_BITS = 16
-
 
 @dataclass
 class _Hold:
     router: str
     version: int
     let_go: bool = False
-    taken_at: float = 0.0
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Hint:
     number: int
     unknown: bool
     recheck: bool
-    due_at: float
-    at: float
+    since_s: float
+    due_s: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Lease:
-    until: float
+    ends_s: float
     epoch: int
 
 
+@dataclass(frozen=True)
+class _Death:
+    number: int
+    version: int
+    at_s: float
+
+
 class MemoryStore:
-    """Everything in dicts; each method runs without a pause, so each is one transaction."""
+    """Everything in dicts. No method waits, so each is one transaction."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
-        """Take the clock that rules leases."""
+        """Take the clock that rules leases and stamps versions."""
         self._now_s = now_s
-        self._shop = secrets.token_hex(16)
+        self._shop = ""
         self._model: tuple[str, int] | None = None
         self._map: ShopMap | None = None
-        self._next: dict[str, int] = {}
+        self._next: dict[str, int] = {}  # by shard, the number of its next replica
         self._leases: dict[str, _Lease] = {}
         self._holds: dict[str, _Hold] = {}
-        self._hints: dict[str, dict[str, _Hint]] = {}
-        self._dead: dict[str, tuple[int, int, float]] = {}
+        self._hints: dict[str, dict[str, _Hint]] = {}  # by replica, by product
+        self._dead: dict[str, _Death] = {}
         self._answers: dict[str, tuple[Answer, float]] = {}
         self._duties: dict[str, tuple[str, float]] = {}
         self._progress: dict[str, str] = {}
         self._version = 0
-        self._number = 0
+        self._tombstone = 0
+        self._hint = 0
 
     async def shop(self) -> str:
+        """Return the shop's identity; the first call makes it."""
+        self._shop = self._shop or secrets.token_hex(16)
         return self._shop
 
     async def claim(self, model: str, dim: int) -> tuple[str, int]:
+        """Write which model makes the vectors unless that is known; return the one that stands."""
         self._model = self._model or (model, dim)
         return self._model
 
     async def load(self) -> ShopMap | None:
+        """Return the map; None before the first."""
         return self._map
 
     async def found(self, placement: Placement, uris: Mapping[str, Sequence[str]]) -> ShopMap:
+        """Write the first map with each shard's endpoints, in sync; if there is one already, return that."""
         if self._map is None:
-            replicas = {
-                shard: tuple(ReplicaPlace(f"{shard}/{i}", uri, Sync.IN_SYNC) for i, uri in enumerate(uris[shard], 1))
-                for shard in sorted(placement.weights)
-            }
-            self._next = {shard: len(places) + 1 for shard, places in replicas.items()}
-            self._map = ShopMap(placement, replicas)
+            if len({uri for given in uris.values() for uri in given}) < sum(map(len, uris.values())):
+                raise MapConflict("one address was given for two replicas")
+            self._map = ShopMap(placement, {name: self._places(name, uris[name]) for name in placement.weights})
         return self._map
-
-    def _the_map(self) -> ShopMap:
-        if self._map is None:
-            raise MapConflict("the shop has no map yet")
-        return self._map
-
-    def _changed(
-        self, replicas: Mapping[str, tuple[ReplicaPlace, ...]], weights: Mapping[str, float] | None = None
-    ) -> ShopMap:
-        old = self._the_map()
-        placement = replace(old.placement, epoch=old.epoch + 1, weights=weights or old.placement.weights)
-        self._map = ShopMap(placement, replicas)
-        return self._map
-
-    def _check_uri(self, uri: str) -> None:
-        for places in self._the_map().replicas.values():
-            for place in places:
-                if place.uri == uri:
-                    raise MapConflict(f"{uri} is replica {place.name} already")
 
     async def add_shard(self, name: str, weight: float, uris: Sequence[str]) -> ShopMap:
-        found = self._the_map()
-        if name in found.replicas:
-            raise MapConflict(f"there is a shard {name} already")
+        """Add a shard that owns no slots; see Store.add_shard."""
+        known = self._known()
+        if name in known.replicas:
+            raise MapConflict(f"there is a shard {name} already; give the new one another name")
         for uri in uris:
-            self._check_uri(uri)
-        places = tuple(ReplicaPlace(f"{name}/{i}", uri, Sync.IN_SYNC) for i, uri in enumerate(uris, 1))
-        self._next[name] = len(places) + 1
-        return self._changed({**found.replicas, name: places}, {**found.placement.weights, name: weight})
+            self._check_free(uri)
+        if not uris or len(set(uris)) < len(uris):
+            raise MapConflict(f"give shard {name} at least one address, and none twice")
+        self._map = replace(
+            known, placement=replace(known.placement, weights={**known.placement.weights, name: weight})
+        )
+        return self._change(name, self._places(name, uris))
 
     async def next_replica(self, shard: str) -> str:
-        if shard not in self._the_map().replicas:
+        """Return the name that the shard's next replica will have; raise MapConflict if there is no such shard."""
+        if shard not in self._next:
             raise MapConflict(f"there is no shard {shard}")
         return f"{shard}/{self._next[shard]}"
 
     async def add_replica(self, name: str, uri: str) -> ShopMap:
-        shard = name.rpartition("/")[0]
-        if await self.next_replica(shard) != name:
-            raise MapConflict(f"{name} is taken")
-        self._check_uri(uri)
+        """Add an endpoint to a shard, FILLING; see Store.add_replica."""
+        shard, _, number = name.rpartition("/")
+        if shard not in self._next:
+            raise MapConflict(f"there is no shard {shard}")
+        if number != str(self._next[shard]):
+            raise MapConflict(f"the name {name} is taken; ask for the next one again")
+        self._check_free(uri)
         self._next[shard] += 1
-        found = self._the_map()
-        return self._changed({**found.replicas, shard: (*found.replicas[shard], ReplicaPlace(name, uri, Sync.FILLING))})
+        return self._change(shard, (*self._known().replicas[shard], ReplicaPlace(name, uri, Sync.FILLING)))
 
     async def remove_replica(self, name: str) -> ShopMap:
-        found = self._the_map()
-        shard = name.rpartition("/")[0]
-        places = found.replicas.get(shard, ())
-        if name not in {one.name for one in places}:
-            raise MapConflict(f"there is no replica {name}")
-        if not any(one.sync is Sync.IN_SYNC and one.name != name for one in places):
-            raise MapConflict(f"no other replica of shard {shard} is in sync")
+        """Take an endpoint out, with its hints; see Store.remove_replica."""
+        place = self._named(name)
+        left = tuple(one for one in self._known().replicas[place.shard] if one is not place)
+        if not any(one.sync is Sync.IN_SYNC for one in left):
+            raise MapConflict(f"without {name}, shard {place.shard} would have no replica in sync")
         self._hints.pop(name, None)
-        return self._changed({**found.replicas, shard: tuple(one for one in places if one.name != name)})
-
-    def _replaced(self, name: str, **changes: object) -> ShopMap:
-        found = self._the_map()
-        shard = name.rpartition("/")[0]
-        places = tuple(replace(one, **changes) if one.name == name else one for one in found.replicas[shard])  # type: ignore[arg-type]
-        return self._changed({**found.replicas, shard: places})
-
-    def _place(self, name: str) -> ReplicaPlace | None:
-        places = self._the_map().replicas.get(name.rpartition("/")[0], ())
-        return next((one for one in places if one.name == name), None)
+        return self._change(place.shard, left)
 
     async def move_replica(self, name: str, uri: str) -> ShopMap:
-        if self._place(name) is None:
-            raise MapConflict(f"there is no replica {name}")
-        self._check_uri(uri)
-        return self._replaced(name, uri=uri)
+        """Write an endpoint's new address; raise MapConflict if another has it."""
+        place = self._named(name)
+        if place.uri == uri:
+            return self._known()
+        self._check_free(uri)
+        return self._put(replace(place, uri=uri))
 
     async def mark_in_sync(self, name: str) -> bool:
+        """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
         place = self._place(name)
         if place is None or any(not hint.recheck for hint in self._hints.get(name, {}).values()):
             return False
         if place.sync is not Sync.IN_SYNC:
-            self._replaced(name, sync=Sync.IN_SYNC)
+            self._put(replace(place, sync=Sync.IN_SYNC))
         return True
 
     async def mark_behind(self, name: str) -> None:
+        """Say that a replica may lack writes that no hint names."""
         place = self._place(name)
         if place is not None and place.sync is Sync.IN_SYNC:
-            self._replaced(name, sync=Sync.BEHIND)
+            self._put(replace(place, sync=Sync.BEHIND))
 
     async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
+        """Renew a router's lease and say which map it works with; the first beat makes it known."""
         self._leases[router] = _Lease(self._now_s() + lease_s, epoch)
-        return await self.look()
+        return Beat(self._epoch, self._tombstone)
 
     async def look(self) -> Beat:
-        return Beat(self._map.epoch if self._map is not None else 0, self._number)
+        """Return what a beat would, without renewing anything."""
+        return Beat(self._epoch, self._tombstone)
 
     async def leave(self, router: str) -> None:
+        """Take a router out; what it still holds is left for others."""
         self._leases.pop(router, None)
+        self._duties = {duty: taken for duty, taken in self._duties.items() if taken[0] != router}
         for hold in self._holds.values():
-            hold.let_go = hold.let_go or hold.router == router
-
-    def _live(self, router: str) -> bool:
-        lease = self._leases.get(router)
-        return lease is not None and lease.until > self._now_s()
+            if hold.router == router:
+                hold.let_go = True
 
     async def routers(self) -> list[RouterLease]:
+        """Return every router that has not left."""
         return [RouterLease(name, self._live(name), lease.epoch) for name, lease in sorted(self._leases.items())]
 
     async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+        """Take hold of products, in order; see Store.begin."""
         if not self._live(router):
-            raise LeaseLost("the lease of this router has ended")
-        if epoch != self._the_map().epoch:
-            raise StaleMap("the map has changed")
+            raise LeaseLost("this router's lease has ended; send the write again")
+        if epoch != self._epoch or self._map is None:
+            raise StaleMap(f"the map has epoch {self._epoch}, not {epoch}")
         return [self._begin(router, product_id) for product_id in product_ids]
 
-    def _begin(self, router: str, product_id: str) -> Begun | Busy:
-        held = self._holds.get(product_id)
-        if held is not None and not held.let_go and self._live(held.router):
-            return Busy(product_id)
-        dead = self._dead.get(product_id, (0, 0, 0.0))[0]
-        self._version = max(int(self._now_s() * 1000) << VERSION_BITS, self._version + 1, dead + 1)
-        self._holds[product_id] = _Hold(router, self._version, taken_at=self._now_s())
-        feared = any(product_id in hints and hints[product_id].unknown for hints in self._hints.values())
-        return Begun(product_id, self._version, dead, held is not None or feared, held is not None)
-
     async def finish(self, router: str, finish: Finish) -> int:
+        """Write what a batch left and let go of its products; see Store.finish."""
         for one in finish.begun:
-            held = self._holds.get(one.product_id)
-            if held is None or held.router != router or held.version != one.version:
-                raise LeaseLost("another router has taken over what this one was writing")
+            hold = self._holds.get(one.product_id)
+            if hold is None or hold.let_go or hold.router != router or hold.version != one.version:
+                raise LeaseLost(f"another router has taken over product {one.product_id}; send the write again")
         for one in finish.begun:
             del self._holds[one.product_id]
-        for caught in finish.caught_up:
-            self._catch_up(caught)
-        raised = finish.announce
-        for replica, product_id, unknown in finish.hints:
-            place = self._place(replica)
-            if place is None:
-                continue
-            self._hint(replica, product_id, unknown, recheck=False)
-            if place.sync is Sync.IN_SYNC:
-                raised = True
-                found = self._the_map()
-                places = tuple(
-                    replace(each, sync=Sync.BEHIND) if each.name == replica else each
-                    for each in found.replicas[place.shard]
-                )
-                self._map = ShopMap(found.placement, {**found.replicas, place.shard: places})
-        for replica, product_id in finish.rechecks:
-            known = self._hints.get(replica, {}).get(product_id)
-            if self._place(replica) is not None and (known is None or known.recheck):
-                self._hint(replica, product_id, True, recheck=True)
-            elif known is not None:
-                known.unknown = True
+        self._leave_hints(finish)
+        now_s = self._now_s()
         for product_id, version in finish.tombstones.items():
-            self._number += 1
-            known_dead = self._dead.get(product_id, (0, 0, 0.0))[0]
-            self._dead[product_id] = max(version, known_dead), self._number, self._now_s()
+            self._tombstone += 1
+            known = self._dead.get(product_id)
+            newest = max(version, known.version) if known is not None else version
+            self._dead[product_id] = _Death(self._tombstone, newest, now_s)
         for answer in finish.answers:
-            self._answers.setdefault(answer.request_id, (answer, self._now_s()))
-        if raised:
-            self._changed(self._the_map().replicas)
-        return self._the_map().epoch
-
-    def _hint(self, replica: str, product_id: str, unknown: bool, *, recheck: bool) -> None:
-        known = self._hints.setdefault(replica, {}).pop(product_id, None)
-        self._number_hints = getattr(self, "_number_hints", 0) + 1
-        now = self._now_s()
-        at = known.at if known is not None and not known.recheck else now
-        self._hints[replica][product_id] = _Hint(
-            self._number_hints,
-            unknown or (known is not None and known.unknown),
-            recheck,
-            now + RECHECK_AFTER_S if recheck else 0.0,
-            at,
-        )
-
-    def _catch_up(self, hint: Hint) -> None:
-        known = self._hints.get(hint.replica, {}).get(hint.product_id)
-        if known is None or known.number != hint.number:
-            return
-        del self._hints[hint.replica][hint.product_id]
-        if not self._hints[hint.replica]:
-            del self._hints[hint.replica]
-        if known.unknown and not known.recheck:
-            self._hint(hint.replica, hint.product_id, True, recheck=True)
+            self._answers.setdefault(answer.request_id, (answer, now_s))
+        return self._epoch
 
     async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
+        """Let go of those of these products that the router holds."""
         for product_id in product_ids:
-            held = self._holds.get(product_id)
-            if held is not None and held.router == router:
-                held.let_go = True
+            hold = self._holds.get(product_id)
+            if hold is not None and hold.router == router:
+                hold.let_go = True
 
     async def orphans(self, limit: int) -> list[str]:
-        left = [name for name, held in self._holds.items() if held.let_go or not self._live(held.router)]
-        return sorted(left, key=lambda name: self._holds[name].taken_at)[:limit]
+        """Return products that were let go, or that dead routers hold, the oldest first."""
+        left = [(hold.version, one) for one, hold in self._holds.items() if hold.let_go or not self._live(hold.router)]
+        return [product_id for _, product_id in sorted(left)[:limit]]
 
     async def hints(self, replica: str, limit: int) -> list[Hint]:
-        now = self._now_s()
-        due = [(name, hint) for name, hint in self._hints.get(replica, {}).items() if hint.due_at <= now]
+        """Return hints of a replica that are due, the oldest first; rechecks after all others."""
+        now_s = self._now_s()
+        due = [(name, one) for name, one in self._hints.get(replica, {}).items() if one.due_s <= now_s]
         due.sort(key=lambda pair: (pair[1].recheck, pair[1].number))
         return [
-            Hint(replica, name, hint.unknown, hint.recheck, now - hint.at, hint.number) for name, hint in due[:limit]
+            Hint(replica, name, one.unknown, one.recheck, now_s - one.since_s, one.number) for name, one in due[:limit]
         ]
 
     async def hint_counts(self) -> Mapping[str, HintCount]:
-        now = self._now_s()
-        found = {}
-        for replica, hints in self._hints.items():
-            pending = [hint.at for hint in hints.values() if not hint.recheck]
-            if pending:
-                found[replica] = HintCount(len(pending), now - min(pending))
-        return found
+        """Return how far each replica is behind; those with no hints are left out."""
+        now_s = self._now_s()
+        since = {name: [one.since_s for one in of.values() if not one.recheck] for name, of in self._hints.items()}
+        return {name: HintCount(len(pending), now_s - min(pending)) for name, pending in since.items() if pending}
 
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
-        since = self._now_s() - age_s
-        if after >= self._number:
+        """Return tombstones with a number above `after` and not older than `age_s`, in order."""
+        if after >= self._tombstone:
             return []
+        oldest_s = self._now_s() - age_s
         found = [
-            Tombstone(number, name, version)
-            for name, (version, number, at) in self._dead.items()
-            if number > after and at >= since
+            Tombstone(one.number, product_id, one.version)
+            for product_id, one in self._dead.items()
+            if one.number > after and one.at_s >= oldest_s
         ]
         return sorted(found, key=lambda one: one.number)[:limit]
 
     async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:
-        return {name: self._dead[name][0] for name in product_ids if name in self._dead}
+        """Return for each of these products that has a tombstone up to which version its rows are dead."""
+        return {one: self._dead[one].version for one in product_ids if one in self._dead}
 
     async def answers(self, request_ids: Sequence[str]) -> Mapping[str, Answer]:
-        return {name: self._answers[name][0] for name in request_ids if name in self._answers}
+        """Return the first answers to these requests, as far as there are any (still)."""
+        return {one: self._answers[one][0] for one in request_ids if one in self._answers}
 
     async def record(self, answer: Answer) -> None:
+        """Keep the first answer to a request that wrote nothing."""
         self._answers.setdefault(answer.request_id, (answer, self._now_s()))
 
     async def take_duty(self, duty: str, router: str, lease_s: float) -> bool:
-        holder, until = self._duties.get(duty, (router, 0.0))
-        now = self._now_s()
-        if holder != router and until > now:
+        """Say whether this router alone does a background duty for the next `lease_s`."""
+        now_s = self._now_s()
+        holder, ends_s = self._duties.get(duty, (router, now_s))
+        if holder != router and ends_s > now_s:
             return False
-        self._duties[duty] = router, now + lease_s
+        self._duties[duty] = router, now_s + lease_s
         return True
 
     async def progress(self, duty: str) -> str:
+        """Return how far a duty has come, as it was written; empty before the first."""
         return self._progress.get(duty, "")
 
     async def set_progress(self, duty: str, text: str) -> None:
+        """Write how far a duty has come."""
         self._progress[duty] = text
 
     async def prune(self) -> None:
-        now = self._now_s()
-        self._answers = {k: v for k, v in self._answers.items() if v[1] >= now - ANSWERS_KEPT_S}
-        self._leases = {k: v for k, v in self._leases.items() if v.until >= now - ROUTERS_KEPT_S}
+        """Forget what no one can need any more; see Store.prune."""
+        now_s = self._now_s()
+        self._answers = {one: kept for one, kept in self._answers.items() if kept[1] >= now_s - ANSWERS_KEPT_S}
+        self._leases = {one: kept for one, kept in self._leases.items() if kept.ends_s >= now_s - ROUTERS_KEPT_S}
+        if not self._holds and not any(self._hints.values()) and self._all_in_sync():
+            self._dead = {one: kept for one, kept in self._dead.items() if kept.at_s >= now_s - TOMBSTONES_KEPT_S}
 
     async def close(self) -> None:
         """Keep everything: memory is this store's disk."""
+
+    @property
+    def _epoch(self) -> int:
+        return self._map.epoch if self._map is not None else 0
+
+    def _known(self) -> ShopMap:
+        if self._map is None:
+            raise MapConflict("the shop has no map yet")
+        return self._map
+
+    def _place(self, name: str) -> ReplicaPlace | None:
+        places = self._known().replicas.get(name.rpartition("/")[0], ())
+        return next((one for one in places if one.name == name), None)
+
+    def _named(self, name: str) -> ReplicaPlace:
+        place = self._place(name)
+        if place is None:
+            raise MapConflict(f"there is no replica {name}")
+        return place
+
+    def _places(self, shard: str, uris: Sequence[str]) -> tuple[ReplicaPlace, ...]:
+        self._next[shard] = len(uris) + 1
+        return tuple(ReplicaPlace(f"{shard}/{i}", uri, Sync.IN_SYNC) for i, uri in enumerate(uris, 1))
+
+    def _check_free(self, uri: str) -> None:
+        for places in self._known().replicas.values():
+            for place in places:
+                if place.uri == uri:
+                    raise MapConflict(f"{uri} is replica {place.name} already; give another address")
+
+    def _all_in_sync(self) -> bool:
+        places = self._map.replicas.values() if self._map is not None else ()
+        return all(one.sync is Sync.IN_SYNC for of in places for one in of)
+
+    def _put(self, place: ReplicaPlace) -> ShopMap:
+        places = self._known().replicas[place.shard]
+        return self._change(place.shard, tuple(place if one.name == place.name else one for one in places))
+
+    def _change(self, shard: str, places: tuple[ReplicaPlace, ...]) -> ShopMap:
+        known = self._known()
+        placement = replace(known.placement, epoch=known.epoch + 1)
+        self._map = ShopMap(placement, {**known.replicas, shard: places})
+        return self._map
+
+    def _live(self, router: str) -> bool:
+        lease = self._leases.get(router)
+        return lease is not None and lease.ends_s > self._now_s()
+
+    def _begin(self, router: str, product_id: str) -> Begun | Busy:
+        hold = self._holds.get(product_id)
+        if hold is not None and not hold.let_go and self._live(hold.router):
+            return Busy(product_id)
+        death = self._dead.get(product_id)
+        deleted = death.version if death is not None else 0
+        self._version = max(int(self._now_s() * 1000) << VERSION_BITS, self._version + 1, deleted + 1)
+        self._holds[product_id] = _Hold(router, self._version)
+        feared = any(product_id in of and of[product_id].unknown for of in self._hints.values())
+        return Begun(product_id, self._version, deleted, hold is not None or feared, hold is not None)
+
+    def _leave_hints(self, finish: Finish) -> None:
+        """Write a batch's hints and rechecks; one new epoch at most, whatever it changes."""
+        before = self._known()
+        for replica, product_id, unknown in finish.hints:
+            place = self._place(replica)
+            if place is None:
+                continue  # it was removed meanwhile
+            self._write_hint(replica, product_id, unknown)
+            if place.sync is Sync.IN_SYNC:
+                self._put(replace(place, sync=Sync.BEHIND))
+        for hint in finish.caught_up:
+            known = self._hints.get(hint.replica, {}).get(hint.product_id)
+            if known is None or known.number != hint.number:
+                continue  # another write was missed meanwhile
+            del self._hints[hint.replica][hint.product_id]
+            if known.unknown and not known.recheck:
+                self._write_recheck(hint.replica, hint.product_id)
+        for replica, product_id in finish.rechecks:
+            if self._place(replica) is not None:
+                self._write_recheck(replica, product_id)
+        if finish.announce or self._map is not before:
+            placement = replace(before.placement, epoch=before.epoch + 1)
+            self._map = ShopMap(placement, self._known().replicas)
+
+    def _write_hint(self, replica: str, product_id: str, unknown: bool) -> None:
+        of = self._hints.setdefault(replica, {})
+        known = of.get(product_id)
+        now_s = self._now_s()
+        since_s = known.since_s if known is not None and not known.recheck else now_s
+        self._hint += 1
+        of[product_id] = _Hint(self._hint, unknown or (known is not None and known.unknown), False, since_s, now_s)
+
+    def _write_recheck(self, replica: str, product_id: str) -> None:
+        """Have a product looked at once more; one whose hint is pending will be, as its write is unknown now."""
+        of = self._hints.setdefault(replica, {})
+        known = of.get(product_id)
+        if known is not None and not known.recheck:
+            of[product_id] = replace(known, unknown=True)
+            return
+        now_s = self._now_s()
+        self._hint += 1
+        of[product_id] = _Hint(self._hint, True, True, now_s, now_s + RECHECK_AFTER_S)
