@@ -58,7 +58,7 @@ class Atlas:
         self._replicas = {replica.name: replica for replica in known}
         self._closing: set[asyncio.Task[None]] = set()
         self._refreshing = asyncio.Lock()
-        self.view = self._viewed(first)
+        self.view = self._viewed(first, None)
 
     def adopt(self, replica: Replica) -> None:
         """Take a replica that has joined before the map names it."""
@@ -72,7 +72,7 @@ class Atlas:
             if beat is None or beat.epoch > self.view.epoch:
                 found = await self._store.load()
                 if found is not None and found.epoch > self.view.epoch:
-                    self.view = self._viewed(found)
+                    self.view = self._viewed(found, self.view)
 
     async def close(self) -> None:
         """Let go of every replica."""
@@ -87,12 +87,15 @@ class Atlas:
             if len(found) < TOMBSTONES_AT_ONCE:
                 return
 
-    def _viewed(self, found: ShopMap) -> View:
+    def _viewed(self, found: ShopMap, before: View | None) -> View:
         known, self._replicas = self._replicas, {}
+        # A replica's sync changes often, owners seldom: to go through all slots costs milliseconds.
+        same = before.groups if before is not None and before.placement.owners == found.placement.owners else {}
         groups = {}
         for shard, places in found.replicas.items():
             replicas = tuple(self._replica(place, known) for place in places)
-            groups[shard] = Group(shard, found.placement.ranges(shard), replicas)
+            ranges = same[shard].ranges if shard in same else found.placement.ranges(shard)
+            groups[shard] = Group(shard, ranges, replicas)
         for gone in known.values():
             task = asyncio.ensure_future(gone.close())
             self._closing.add(task)
