@@ -18,10 +18,10 @@ from lookalike_router.errors import ShardError
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Digest, Head
 from lookalike_router.slots import SlotRange, ranges, slot_of
-from lookalike_router.windows import Width
+from lookalike_router.windows import Width, sample
 
-# A window is listed in well below a second; a replica that takes longer is in trouble, and the next one is asked.
-CALL_DEADLINE_S = 5.0
+# A server that is well lists a window in well below a second; one that takes so long is in trouble, and is left out.
+CALL_DEADLINE_S = 10.0
 # Servers parse a few ranges at once with ease, and thousands not at all; beyond this the whole window is listed.
 RUNS_LISTED_MAX = 32
 
@@ -81,12 +81,13 @@ async def _cut(replicas: Sequence[Replica], run: SlotRange, width: Width) -> tup
     left = [one for one in replicas if not isinstance(one.state, Away)]
     counted = not width.known
     if counted:
+        some = sample(run)
         counts = await asyncio.gather(
-            *(_asked(one, partial(one.shard.count, [run], None, CALL_DEADLINE_S)) for one in left)
+            *(_asked(one, partial(one.shard.count, [some], None, CALL_DEADLINE_S)) for one in left)
         )
         rows = {one: count for one, count in zip(left, counts, strict=True) if count is not None}
         left = list(rows)
-        width.learn(run, max(rows.values(), default=0))
+        width.learn(some, max(rows.values(), default=0))
     return width.cut(run), left, counted
 
 

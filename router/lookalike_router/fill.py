@@ -23,7 +23,7 @@ from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Shard
 from lookalike_router.slots import SLOTS, SlotRange, slot_of
 from lookalike_router.store import Sync
-from lookalike_router.windows import WINDOW_ROWS_MAX, Width, following
+from lookalike_router.windows import WINDOW_ROWS_MAX, Width, following, sample
 
 log = logging.getLogger(__name__)
 
@@ -202,30 +202,36 @@ async def strangers(new: Shard, sibling: Shard | None, until: float) -> list[str
     """Return some products whose rows an endpoint holds and its sibling, if it has one, does not. Raises ShardError."""
     loop = asyncio.get_running_loop()
     everywhere = SlotRange(0, SLOTS - 1)
-    counts = [await one.count([everywhere], None, CALL_DEADLINE_S) for one in (new, sibling) if one is not None]
     found: set[str] = set()
     width = Width()
-    width.learn(everywhere, max(counts))
-    left: SlotRange | None = everywhere if counts[0] else None
+    left: SlotRange | None = everywhere if await new.scan([everywhere], None, 1, CALL_DEADLINE_S) else None
+    if left is not None:
+        both = [new, *([sibling] if sibling is not None else [])]
+        some = sample(everywhere)
+        width.learn(some, max([await one.count([some], None, CALL_DEADLINE_S) for one in both]))
     while left is not None and len(found) < STRANGERS_MAX:
         if loop.time() >= until:
             raise ShardTimedOut(new.name, "holds rows, and could not be compared in time; give an empty server")
         window = width.cut(left)
-        found |= await _strangers_in(new, sibling, window)
+        odd, rows = await _strangers_in(new, sibling, window)
+        found |= odd
+        width.learn(window, rows)
         left = SlotRange(window.last + 1, left.last) if window.last < left.last else None
     return sorted(found)[:STRANGERS_MAX]
 
 
-async def _strangers_in(new: Shard, sibling: Shard | None, window: SlotRange) -> set[str]:
+async def _strangers_in(new: Shard, sibling: Shard | None, window: SlotRange) -> tuple[set[str], int]:
+    """Return the products that are odd, and how many rows the window holds on the fuller of both."""
     mine = await new.digests(window, CALL_DEADLINE_S)
     theirs = await sibling.digests(window, CALL_DEADLINE_S) if sibling is not None else {}
+    most = max(sum(one.rows for one in digests.values()) for digests in (mine, theirs))
     slots = unlike(window, mine, theirs) if mine else ()
     if not slots:
-        return set()
+        return set(), most
     rows = set(await new.heads_in(slots, CALL_DEADLINE_S))
     if sibling is not None:
         rows -= set(await sibling.heads_in(slots, CALL_DEADLINE_S))
-    return {head.product_id for head in rows}
+    return {head.product_id for head in rows}, most
 
 
 async def _none_dead(product_ids: Sequence[str]) -> Mapping[str, int]:

@@ -13,14 +13,16 @@ from lookalike_router.slots import SLOTS, SlotRange
 WINDOW_ROWS_MAX = 1_000
 # Slots hold more or fewer rows by chance; a window that aims at the limit would miss it every second time.
 AIM = 0.75
+# Counted by a walk that knows nothing: enough to tell how many rows there are, and few enough for a slow server.
+SAMPLE_SLOTS = 256
 
 
 class Width:
     """How many slots hold few enough rows.
 
-    Slots are hashes, so that rows are spread evenly over them: what was met so far says what comes, and only a walk
-    that knows nothing yet must count first (counting costs a server as much as listing). Whoever is wrong by more
-    than a shard allows forgets.
+    Slots are hashes, so that rows are spread evenly over them: what was met so far says what comes. Only a walk that
+    knows nothing yet must count first, a sample (counting costs a server as much as listing). Whoever is wrong by
+    more than a shard allows forgets.
     """
 
     def __init__(self, rows_max: int = WINDOW_ROWS_MAX) -> None:
@@ -49,6 +51,11 @@ class Width:
         """Return the beginning of a run, as wide as seems right."""
         width = max(1, int(AIM * self._rows_max * self._slots / (self._rows + 1)))
         return SlotRange(run.first, min(run.last, run.first + width - 1))
+
+
+def sample(run: SlotRange) -> SlotRange:
+    """Return the beginning of a run, few enough slots to be counted."""
+    return SlotRange(run.first, min(run.last, run.first + SAMPLE_SLOTS - 1))
 
 
 def following(groups: Iterable[Group], slot: int) -> tuple[Group, SlotRange] | None:

@@ -8,16 +8,16 @@ from hypothesis import strategies as st
 from lookalike_router.group import Group
 from lookalike_router.shard import ROWS_MAX
 from lookalike_router.slots import SLOTS, SlotRange, slot_of
-from lookalike_router.windows import Width, following, owned_before
+from lookalike_router.windows import Width, following, owned_before, sample
 
 EVERYWHERE = SlotRange(0, SLOTS - 1)
 
 
 def walked(run: SlotRange, rows: Mapping[int, int], rows_max: int) -> list[tuple[SlotRange, int]]:
-    """Return the windows of a walk that counts its run first, with their rows."""
+    """Return the windows of a walk that counts a sample first, with their rows."""
     width = Width(rows_max)
     assert not width.known
-    width.learn(run, within(run, rows))
+    width.learn(sample(run), within(sample(run), rows))
     windows: list[tuple[SlotRange, int]] = []
     first = run.first
     while first <= run.last:
