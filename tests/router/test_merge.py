@@ -7,61 +7,97 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike_router.columns import document
-from lookalike_router.merge import Group, hits, merge, unsure
+from lookalike_router.merge import Drops, Product, hits, merge, unsure
+from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.shard import Candidate
 from lookalike_router.slots import SLOTS, slot_of
 
 OWNERS = tuple("ab"[slot % 2] for slot in range(SLOTS))
-IDS = st.sampled_from([f"p{i}" for i in range(12)])
+NAMES = [f"p{i}" for i in range(12)]
 # Few scores, so that ties are many; few versions, so that old and new meet.
 CANDIDATES = st.builds(
     Candidate,
-    product_id=IDS,
+    product_id=st.sampled_from(NAMES),
     image_id=st.sampled_from("xyz"),
     version=st.integers(1, 3),
     score=st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0]),
     document=st.just(document({}, {})),
 )
+Answers = dict[str, list[Candidate]]
 ANSWERS = st.fixed_dictionaries({"a": st.lists(CANDIDATES, max_size=25), "b": st.lists(CANDIDATES, max_size=25)})
 LIMITS = st.integers(1, 15)
+# By product, up to which version its rows are dead.
+DEATHS = st.dictionaries(st.sampled_from(NAMES), st.integers(1, 3))
+SAFEGUARDS = st.builds(Safeguards, tombstones=st.booleans(), ownership=st.booleans(), versions=st.booleans())
 
 
 def brute_force(
-    answers: dict[str, list[Candidate]], limit: int, score_min: float | None
+    answers: Answers, limit: int, score_min: float | None, deaths: dict[str, int], on: Safeguards
 ) -> list[tuple[str, float, int]]:
     """Return the answer as its definition says it: id, score and pictures of each product."""
-    owned = [hit for shard, found in answers.items() for hit in found if OWNERS[slot_of(hit.product_id)] == shard]
-    owned.sort(key=lambda hit: hit.product_id)
+    counted = [
+        hit
+        for shard, found in answers.items()
+        for hit in found
+        if (OWNERS[slot_of(hit.product_id)] == shard or not on.ownership)
+        and (hit.version > deaths.get(hit.product_id, 0) or not on.tombstones)
+    ]
+    counted.sort(key=lambda hit: hit.product_id)
     best = []
-    for product_id, group in groupby(owned, key=lambda hit: hit.product_id):
-        hits = list(group)
-        newest = [hit for hit in hits if hit.version == max(hit.version for hit in hits)]
-        best.append((product_id, max(hit.score for hit in newest), len({hit.image_id for hit in newest})))
+    for product_id, group in groupby(counted, key=lambda hit: hit.product_id):
+        found = list(group)
+        newest = max(hit.version for hit in found)
+        shown = [hit for hit in found if hit.version == newest or not on.versions]
+        best.append((product_id, max(hit.score for hit in shown), len({hit.image_id for hit in shown})))
     best = [one for one in best if score_min is None or one[1] >= score_min]
     return sorted(best, key=lambda one: (-one[1], one[0]))[:limit]
 
 
-def said(groups: Sequence[Group]) -> list[tuple[str, float, int]]:
-    return [(hit.product_id, hit.score, hit.images_matched) for hit in hits(groups)]
+def said(products: Sequence[Product]) -> list[tuple[str, float, int]]:
+    return [(hit.product_id, hit.score, hit.images_matched) for hit in hits(products)]
 
 
-@given(ANSWERS, LIMITS, st.none() | st.sampled_from([-0.5, 0.25, 0.6]))
+@given(ANSWERS, LIMITS, st.none() | st.sampled_from([-0.5, 0.25, 0.6]), DEATHS, SAFEGUARDS | st.just(ALL))
 def test_the_merge_is_brute_force_over_the_union(
-    answers: dict[str, list[Candidate]], limit: int, score_min: float | None
+    answers: Answers, limit: int, score_min: float | None, deaths: dict[str, int], on: Safeguards
 ) -> None:
-    assert said(merge(answers.items(), OWNERS, limit, score_min)) == brute_force(answers, limit, score_min)
+    def dead(product_id: str, version: int) -> bool:
+        return version <= deaths.get(product_id, 0)
+
+    merged = merge(answers.items(), OWNERS, limit, score_min, dead, on)
+    assert said(merged.products) == brute_force(answers, limit, score_min, deaths, on)
+    ids = [product.best.product_id for product in merged.products]
+    assert len(set(ids)) == len(ids)
+
+
+@given(ANSWERS, DEATHS)
+def test_every_row_is_a_hit_or_counted_as_dropped_for_one_reason(answers: Answers, deaths: dict[str, int]) -> None:
+    def dead(product_id: str, version: int) -> bool:
+        return version <= deaths.get(product_id, 0)
+
+    merged = merge(answers.items(), OWNERS, 100, None, dead)
+    for shard, found in answers.items():
+        owned = [hit for hit in found if OWNERS[slot_of(hit.product_id)] == shard]
+        living = [hit for hit in owned if not dead(hit.product_id, hit.version)]
+        newest = {hit.product_id: hit.version for hit in sorted(living, key=lambda hit: hit.version)}
+        shown = [hit for hit in living if hit.version == newest[hit.product_id]]
+        assert merged.drops[shard] == Drops(
+            not_owner=len(found) - len(owned),
+            older=len(owned) - len(shown),
+            same_product=len(shown) - len(newest),
+        )
 
 
 @given(ANSWERS, LIMITS)
-def test_the_order_of_the_shards_does_not_matter(answers: dict[str, list[Candidate]], limit: int) -> None:
+def test_the_order_of_the_shards_does_not_matter(answers: Answers, limit: int) -> None:
     turned = dict(reversed(answers.items()))
-    assert said(merge(answers.items(), OWNERS, limit)) == said(merge(turned.items(), OWNERS, limit))
+    one, other = merge(answers.items(), OWNERS, limit), merge(turned.items(), OWNERS, limit)
+    assert said(one.products) == said(other.products)
+    assert one.drops == other.drops
 
 
 @given(ANSWERS, LIMITS, st.integers(1, 25))
-def test_where_the_merge_is_sure_more_rows_change_nothing(
-    answers: dict[str, list[Candidate]], limit: int, rows: int
-) -> None:
+def test_where_the_merge_is_sure_more_rows_change_nothing(answers: Answers, limit: int, rows: int) -> None:
     whole = {
         shard: sorted(({(one.product_id, one.image_id): one for one in found}).values(), key=lambda hit: -hit.score)
         for shard, found in answers.items()
@@ -70,25 +106,38 @@ def test_where_the_merge_is_sure_more_rows_change_nothing(
         for one in found:
             one.version = 1
     cut = {shard: found[:rows] for shard, found in whole.items()}
-    merged = merge(cut.items(), OWNERS, limit)
+    merged = merge(cut.items(), OWNERS, limit).products
 
     if not unsure(cut, dict.fromkeys(cut, rows), merged, limit):
         names = [(hit.product_id, hit.score) for hit in hits(merged)]
-        assert names == [(hit.product_id, hit.score) for hit in hits(merge(whole.items(), OWNERS, limit))]
+        all_of_them = merge(whole.items(), OWNERS, limit).products
+        assert names == [(hit.product_id, hit.score) for hit in hits(all_of_them)]
 
 
 def test_a_newer_version_wins_over_a_better_score() -> None:
-    [shard] = {OWNERS[slot_of("p")]}
+    shard = OWNERS[slot_of("p")]
     old, new = (
         Candidate("p", "x", version, score, document({"v": version}, {})) for version, score in ((1, 0.9), (2, 0.1))
     )
-    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10))
+    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10).products)
     assert (hit.score, hit.attributes, hit.images_matched) == (0.1, {"v": 2}, 1)
+    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10, safeguards=Safeguards(versions=False)).products)
+    assert (hit.score, hit.attributes) == (0.9, {"v": 1})
 
 
 def test_a_shard_that_does_not_own_the_slot_is_not_believed() -> None:
     [stranger] = {"a", "b"} - {OWNERS[slot_of("p")]}
-    assert merge([(stranger, [Candidate("p", "x", 9, 1.0, document({}, {}))])], OWNERS, 10) == []
+    row = Candidate("p", "x", 9, 1.0, document({}, {}))
+    assert merge([(stranger, [row])], OWNERS, 10).products == []
+    assert len(merge([(stranger, [row])], OWNERS, 10, safeguards=Safeguards(ownership=False)).products) == 1
+
+
+def test_a_dead_row_hides_no_living_one() -> None:
+    shard = OWNERS[slot_of("p")]
+    rows = [Candidate("p", "x", version, 0.5, document({"v": version}, {})) for version in (1, 2, 3)]
+    [hit] = hits(merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 2).products)
+    assert hit.attributes == {"v": 3}
+    assert merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 3).products == []
 
 
 def test_a_shard_with_no_more_rows_is_not_asked_again() -> None:
