@@ -4,11 +4,16 @@ A product is in one hand at a time, over all routers. What cannot be let go beca
 and let go later: nothing stays held by a router that lives.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from lookalike_router.errors import RouterError, StoreFailed
 from lookalike_router.store import Begun, Busy, Finish, Store
+
+# A store that did not answer may still do what it was told: a connection that was cut had its commit on the way, or the
+# server was paused. For so long what was begun then is let go of again and again.
+LATE_S = 30.0
 
 
 class Holds:
@@ -21,6 +26,7 @@ class Holds:
         self._view_epoch = view_epoch
         self._in_hand: set[str] = set()
         self._dropped: set[str] = set()
+        self._feared: dict[str, float] = {}
         self._begun_under: Counter[int] = Counter()
 
     def reached(self) -> int:
@@ -46,6 +52,7 @@ class Holds:
                 self._in_hand.difference_update(free)
             else:
                 self._dropped.update(free)  # nobody knows whether the store holds them for us
+                self._feared.update(dict.fromkeys(free, asyncio.get_running_loop().time() + LATE_S))
             raise
         held = [one.product_id for one in outcome if isinstance(one, Busy)]
         self._in_hand.difference_update(held)
@@ -75,11 +82,20 @@ class Holds:
 
     async def let_go(self) -> None:
         """Let go of what was dropped. Raises StoreFailed."""
-        names = sorted(self._dropped)
-        if names:
+        feared = [one for one in self._feared if one not in self._in_hand]
+        names = sorted(self._dropped.union(feared))
+        if not names:
+            return
+        self._in_hand.update(names)  # nobody begins what is being let go
+        try:
             await self._store.let_go(self._router, names)
-            self._dropped.difference_update(names)
-            self._in_hand.difference_update(names)
+        except BaseException:
+            self._in_hand.difference_update(set(feared) - self._dropped)
+            raise
+        self._dropped.difference_update(names)
+        self._in_hand.difference_update(names)
+        now = asyncio.get_running_loop().time()
+        self._feared = {name: until for name, until in self._feared.items() if until > now}
 
     def _ended(self, epoch: int) -> None:
         self._begun_under[epoch] -= 1

@@ -117,3 +117,20 @@ def test_who_was_taken_over_cannot_finish() -> None:
         assert holds.reached() == 1
 
     run(scene())
+
+
+def test_a_hold_that_the_store_takes_after_all_is_let_go_of_as_well() -> None:
+    async def scene() -> None:
+        store, holds = await made()
+        store.away = True
+        with pytest.raises(StoreFailed):
+            await holds.take(["p"], 1)
+        store.away = False
+        await holds.let_go()
+        await store.begin("me", ["p"], 1)  # what was on its way
+        assert await holds.take(["p"], 1) == ([], {"p"})
+        await holds.let_go()
+        [begun] = (await holds.take(["p"], 1))[0]
+        assert begun.suspect
+
+    run(scene())
