@@ -70,15 +70,20 @@ class Actor(ABC):
         assert not process.is_running(), f"{self.name} outlived SIGKILL"
         self.condition = Condition.DOWN
 
-    def pause(self) -> None:
-        """Stop it by SIGSTOP."""
+    def pause(self) -> bool:
+        """Stop it by SIGSTOP; return False if it has ended by itself meanwhile, as one whose disk is full does."""
         process = psutil.Process(self.pid)
         process.suspend()
         until = time.monotonic() + BLOW_S
-        while process.status() != psutil.STATUS_STOPPED:
+        while (status := process.status()) != psutil.STATUS_STOPPED:
+            if status == psutil.STATUS_ZOMBIE:
+                self.bury()
+                self.condition = Condition.DOWN
+                return False
             assert time.monotonic() < until, f"{self.name} runs on after SIGSTOP"
             time.sleep(0.001)
         self.condition = Condition.PAUSED
+        return True
 
     def resume(self) -> None:
         """Let it run on."""
