@@ -1,7 +1,7 @@
 """What operators do to a running shop, over real gRPC: replicas and shards come and go, and are compared."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 
 import grpc
@@ -13,7 +13,7 @@ from lookalike.v1 import admin_pb2, search_pb2
 from lookalike_router.errors import ShardRefused, ShardUnreachable
 from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
-from lookalike_router.shard import Candidate, Digest, Probe, Shard
+from lookalike_router.shard import Candidate, Probe, Shard
 from lookalike_router.slots import SlotRange
 from tests.parts.service import (
     CALL_S,
@@ -79,7 +79,7 @@ def shards() -> list[Shard]:
 @pytest.fixture
 async def shop(tmp_path: Path, shards: list[Shard]) -> AsyncIterator[Shop]:
     async with open_shop(tmp_path, shards=shards) as running:
-        await running.put(*(product(name, RED) for name in PRODUCTS))
+        await asyncio.gather(*(running.put(product(name, RED)) for name in PRODUCTS))
         yield running
 
 
@@ -181,7 +181,7 @@ async def test_a_shard_is_added_empty_and_owns_nothing(shop: Shop) -> None:
         (admin_pb2.AddReplicaRequest(shard="c", uri=address_of("c/1")), "c"),
         (admin_pb2.AddReplicaRequest(shard="b", uri=address_of("a/1")), "a/1"),
         (admin_pb2.RemoveReplicaRequest(replica="a/3"), "a/3"),
-        (admin_pb2.RemoveReplicaRequest(replica="b/1"), "b/1"),
+        (admin_pb2.RemoveReplicaRequest(replica="b/1"), "shard b"),
         (admin_pb2.VerifyRequest(shard="c"), "c"),
     ],
     ids=[
@@ -252,23 +252,26 @@ async def test_a_comparison_may_begin_where_another_was_stopped(shop: Shop) -> N
 
 
 async def test_a_comparison_ends_with_its_caller(tmp_path: Path) -> None:
-    asked, left = asyncio.Event(), asyncio.Event()
-
     class Slow(MemoryShard):
-        async def digests(self, slots: SlotRange, deadline_s: float) -> dict[int, Digest]:
-            asked.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                left.set()
-            return {}
+        async def count(self, slots: Sequence[SlotRange], where: Filter | None, deadline_s: float) -> int:
+            await asyncio.Event().wait()
+            return 0
 
     slow = [Slow(name, address_of(name)) for name in ("a/1", "a/2")]
     async with open_shop(tmp_path, shards=slow) as shop:
         call = shop.admin.Verify(admin_pb2.VerifyRequest())
-        await asyncio.wait_for(asked.wait(), CALL_S)
+        reading = asyncio.ensure_future(call.read())
+
+        async def comparing(streams: int) -> bool:
+            assert not reading.done() or reading.cancelled()
+            await asyncio.sleep(0)
+            return shop.serving._edge._streams == streams
+
+        await eventually(lambda: comparing(1))
         call.cancel()
-        await asyncio.wait_for(left.wait(), CALL_S)
+        reading.cancel()
+        await asyncio.wait([reading])
+        await eventually(lambda: comparing(0))
 
 
 async def test_an_answer_explains_itself_only_when_asked(shop: Shop) -> None:
