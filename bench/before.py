@@ -5,6 +5,7 @@ Each line of standard input asks for one round; each line of standard output hol
 
 import argparse
 import asyncio
+import importlib
 import json
 import sys
 from dataclasses import asdict
@@ -14,9 +15,11 @@ from typing import Any
 import numpy as np
 
 from bench.shop import LOAD_DEADLINE_S, LOAD_ROWS, Times, Vectors, alone, clustered, crowd, rows_of, seal
-from lookalike_router import milvus
-from lookalike_router.router import Router
-from lookalike_router.store import SqlStore
+
+# Found at run time: what is checked with this file is the newer router.
+milvus: Any = importlib.import_module("lookalike_router.milvus")
+Router: Any = importlib.import_module("lookalike_router.router").Router
+SqlStore: Any = importlib.import_module("lookalike_router.store").SqlStore
 
 LIMIT = 10
 DEADLINE_S = 30.0
@@ -27,7 +30,7 @@ PREFIX = "before_"
 async def opened(folder: Path, uris: list[str], vectors: Vectors) -> Any:
     """Found the shop and load it."""
     shards = [milvus.MilvusShard(name, uri) for name, uri in zip("abc", uris, strict=True)]
-    router: Any = await Router.open(SqlStore(f"sqlite:///{folder}/store.db"), shards, deadline_s=LOAD_DEADLINE_S)
+    router = await Router.open(SqlStore(f"sqlite:///{folder}/store.db"), shards, deadline_s=LOAD_DEADLINE_S)
     rows = rows_of(vectors)
     for shard, place in zip(shards, router.topology().shards, strict=True):
         part = [row for row in rows if any(run.first <= row.slot <= run.last for run in place.ranges)]

@@ -26,7 +26,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.shop import LOAD_DEADLINE_S, LOAD_ROWS, Ask, Times, Vectors, alone, clustered, crowd, rows_of, seal
 from lookalike_router.answer import ShardSpec
-from lookalike_router.milvus import COLLECTION_PREFIX, EF_LEAST, MilvusShard
+from lookalike_router.milvus import EF_LEAST, MilvusShard
+from lookalike_router.milvus_join import COLLECTION_PREFIX
 from lookalike_router.milvus_wire import CANDIDATE_FIELDS, ROWS
 from lookalike_router.router import Router
 from lookalike_router.shard import Row

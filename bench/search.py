@@ -29,12 +29,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.rounds import Rival, Round
 from lookalike import AsyncClient, Done, LookalikeError
-from lookalike_router.answer import Picture, ProductWrite
+from lookalike_router.answer import Picture, ProductWrite, ShardSpec
 from lookalike_router.filter import Json
 from lookalike_router.milvus import MilvusShard
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM
-from lookalike_router.store import SqlStore
+from lookalike_router.sql_store import SqlStore
 from lookalike_server.lite import LiteProcess, free_port
 from lookalike_server.models.load import load_embedder
 from lookalike_server.models.session import Runtime
@@ -167,7 +167,7 @@ async def fill(store: str, uri: str, rows: int, model: str) -> None:
         ProductWrite(f"p{at}", model, {"title": f"Product {at}", "category": "mug"}, (Picture("a", vector, facts),))
         for at, vector in enumerate(vectors)
     ]
-    router = await Router.open(SqlStore(store), [MilvusShard("bench", uri)])
+    router = await Router.open(SqlStore(store), [ShardSpec("bench", (uri,))], MilvusShard)
     await router.claim_model(model, DIM)
     refused = [error for error in await router.upsert(writes, FILL_DEADLINE_S) if error]
     await router.close()

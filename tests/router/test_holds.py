@@ -7,7 +7,7 @@ from lookalike_router.errors import LeaseLost, StoreFailed
 from lookalike_router.holds import Holds
 from lookalike_router.memory_store import MemoryStore
 from lookalike_router.placement import plan
-from lookalike_router.store import Begun, Finish
+from lookalike_router.store import Begun, Busy, Finish
 from tests.simulation.loop import run
 
 
@@ -17,13 +17,13 @@ class Flaky(MemoryStore):
     away = False
     deaf = False
 
-    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[object]:  # type: ignore[override]
+    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
         if self.away:
             raise StoreFailed("away")
         begun = await super().begin(router, product_ids, epoch)
         if self.deaf:
             raise StoreFailed("lost its reply")
-        return list(begun)
+        return begun
 
     async def finish(self, router: str, finish: Finish) -> int:
         if self.away:
