@@ -1,0 +1,67 @@
+import asyncio
+
+import pytest
+
+from lookalike_router.errors import ShardTimedOut, StoreFailed
+from lookalike_router.router import Router
+from tests.parts.shop import product, vectors
+from tests.router.breakable import S, Town, play
+
+VECTOR = vectors(1)[0]
+
+
+async def put(router: Router, product_id: str) -> None:
+    [error] = await router.upsert([product(product_id, [VECTOR])], S)
+    if error is not None:
+        raise error
+
+
+def test_a_lease_is_kept_while_the_store_answers_and_ends_when_it_does_not() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        lease = router._core.lease
+        await asyncio.sleep(30)
+        assert lease.valid
+
+        async def away(*_: object) -> None:
+            raise StoreFailed("away")
+
+        made.store.beat = away  # type: ignore[assignment,method-assign]
+        await asyncio.sleep(30)
+        assert not lease.valid
+
+    play(scene)
+
+
+def test_a_write_that_makes_a_replica_fall_behind_waits_until_every_live_router_knows() -> None:
+    async def scene(made: Town) -> None:
+        one = await made.open()
+        await made.store.beat("sleeper", 2.0, one.topology().epoch)
+        made["a2"].down = True
+        start = asyncio.get_running_loop().time()
+        await put(one, "p")
+        waited_s = asyncio.get_running_loop().time() - start
+        assert 1.0 < waited_s < 3.0  # the sleeper's lease had to end first
+
+    play(scene)
+
+
+def test_a_router_that_never_learns_makes_the_outcome_unknown_and_not_an_acknowledgement() -> None:
+    async def scene(made: Town) -> None:
+        one = await made.open()
+        await made.store.beat("deaf", 3_600.0, one.topology().epoch)
+        made["a2"].down = True
+        with pytest.raises(ShardTimedOut, match="unknown"):
+            await put(one, "p")
+
+    play(scene)
+
+
+def test_a_router_that_leaves_is_waited_for_no_longer() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        made.routers.remove(two)
+        await two.close()
+        assert [lease.router for lease in await made.store.routers()] == [one.id]
+
+    play(scene)
