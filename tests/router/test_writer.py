@@ -6,7 +6,7 @@ from lookalike_router.errors import ShardTimedOut, StoreFailed, WriteRefused
 from lookalike_router.router import Router
 from lookalike_router.writer import BATCH_ROWS_MAX
 from tests.parts.shop import product, products, vectors
-from tests.router.breakable import S, BreakableShard, Town, play, until
+from tests.router.breakable import BreakableShard, S, Town, play, until
 
 PICTURES = list(vectors(3))
 
