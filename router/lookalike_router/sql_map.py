@@ -14,6 +14,11 @@ from lookalike_router.store import ReplicaPlace, ShopMap, Sync
 EPOCH = "epoch"
 
 
+def counters(tx: Transaction) -> dict[str, int]:
+    """Return every counter that was ever changed."""
+    return {row.name: row.value for row in tx.connection.execute(select(COUNTERS))}
+
+
 def counter(tx: Transaction, name: str) -> int:
     """Return a counter, 0 before its first change."""
     found = tx.connection.execute(select(COUNTERS.c.value).where(COUNTERS.c.name == name)).scalar_one_or_none()
@@ -41,14 +46,14 @@ def load(tx: Transaction) -> ShopMap | None:
         return None
     weights = {row.name: row.weight for row in tx.connection.execute(select(SHARDS).order_by(SHARDS.c.name))}
     places: dict[str, list[ReplicaPlace]] = {name: [] for name in weights}
-    for row in tx.connection.execute(select(REPLICAS).order_by(REPLICAS.c.number)):
-        places[row.shard].append(ReplicaPlace(row.name, row.uri, Sync(row.sync)))
     ranges: dict[str, list[SlotRange]] = {name: [] for name in weights}
-    for row in tx.connection.execute(select(OWNERS)):
-        ranges.setdefault(row.shard, []).append(SlotRange(row.first_slot, row.last_slot))
     try:
+        for row in tx.connection.execute(select(REPLICAS).order_by(REPLICAS.c.number)):
+            places[row.shard].append(ReplicaPlace(row.name, row.uri, Sync(row.sync)))
+        for row in tx.connection.execute(select(OWNERS)):
+            ranges[row.shard].append(SlotRange(row.first_slot, row.last_slot))
         placement = Placement(epoch, weights, owners_of(ranges))
-    except ValueError as error:
+    except (KeyError, ValueError) as error:
         raise StoreFailed(f"the placement map is damaged: {error}; restore a backup of the store") from error
     return ShopMap(placement, {name: tuple(of_shard) for name, of_shard in places.items()})
 
@@ -79,8 +84,6 @@ def add_shard(tx: Transaction, name: str, weight: float, uris: Sequence[str]) ->
     """Add a shard that owns no slots."""
     if name in the_map(tx).replicas:
         raise MapConflict(f"there is a shard {name} already; choose another name")
-    for uri in uris:
-        _check_free(tx, uri)
     _insert_shard(tx, name, weight, uris)
     raise_epoch(tx)
     return the_map(tx)
@@ -125,8 +128,11 @@ def remove_replica(tx: Transaction, name: str) -> ShopMap:
 
 def move_replica(tx: Transaction, name: str, uri: str) -> ShopMap:
     """Write an endpoint's new address."""
-    if _place(tx, name) is None:
+    standing = _place(tx, name)
+    if standing is None:
         raise MapConflict(f"there is no replica {name}; `lookalike shards` lists them")
+    if standing.uri == uri:
+        return the_map(tx)
     _check_free(tx, uri)
     tx.connection.execute(update(REPLICAS).where(REPLICAS.c.name == name).values(uri=uri))
     raise_epoch(tx)
@@ -175,8 +181,11 @@ def _check_free(tx: Transaction, uri: str) -> None:
 
 
 def _insert_shard(tx: Transaction, name: str, weight: float, uris: Sequence[str]) -> None:
+    if not uris:
+        raise MapConflict(f"shard {name} needs at least one address")
     tx.connection.execute(insert(SHARDS).values(name=name, weight=weight, next_replica=len(uris) + 1))
     for number, uri in enumerate(uris, 1):
+        _check_free(tx, uri)
         _insert_replica(tx, name, number, uri, Sync.IN_SYNC)
 
 

@@ -50,7 +50,6 @@ HOLDS = Table(
     Column("router", String, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("let_go", Boolean, nullable=False),
-    Column("taken_at", Float, nullable=False),
 )
 HINTS = Table(
     "hints",

@@ -7,7 +7,7 @@ from functools import partial
 
 from sqlalchemy import delete, insert, select, update
 
-from lookalike_router import sql_map, sql_writes
+from lookalike_router import sql_hints, sql_map, sql_writes
 from lookalike_router.placement import Placement
 from lookalike_router.sql_database import Database, Transaction
 from lookalike_router.sql_schema import DUTIES, FACTS, HOLDS, PROGRESS, ROUTERS
@@ -112,11 +112,11 @@ class SqlStore:
 
     async def hints(self, replica: str, limit: int) -> list[Hint]:
         """Return hints of a replica that are due, the oldest first; rechecks after all others."""
-        return await self._database.read(partial(sql_writes.hints, replica=replica, limit=limit))
+        return await self._database.read(partial(sql_hints.hints, replica=replica, limit=limit))
 
     async def hint_counts(self) -> Mapping[str, HintCount]:
         """Return how far each replica is behind; those with no hints are left out."""
-        return await self._database.read(sql_writes.hint_counts)
+        return await self._database.read(sql_hints.hint_counts)
 
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
         """Return tombstones with a number above `after` and not older than `age_s`, in order."""
@@ -132,7 +132,7 @@ class SqlStore:
 
     async def record(self, answer: Answer) -> None:
         """Keep the first answer to a request that wrote nothing."""
-        await self._database.write(partial(sql_writes.record, answer=answer))
+        await self._database.write(partial(sql_writes.record, given=[answer]))
 
     async def take_duty(self, duty: str, router: str, lease_s: float) -> bool:
         """Say whether this router alone does a background duty for the next `lease_s`."""
@@ -184,11 +184,13 @@ def _beat(tx: Transaction, router: str, lease_s: float, epoch: int) -> Beat:
 
 
 def _look(tx: Transaction) -> Beat:
-    return Beat(sql_map.counter(tx, sql_map.EPOCH), sql_map.counter(tx, sql_writes.TOMBSTONE))
+    counted = sql_map.counters(tx)
+    return Beat(counted.get(sql_map.EPOCH, 0), counted.get(sql_writes.TOMBSTONE, 0))
 
 
 def _leave(tx: Transaction, router: str) -> None:
     tx.connection.execute(update(HOLDS).where(HOLDS.c.router == router).values(let_go=True))
+    tx.connection.execute(delete(DUTIES).where(DUTIES.c.router == router))
     tx.connection.execute(delete(ROUTERS).where(ROUTERS.c.router == router))
 
 

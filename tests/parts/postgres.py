@@ -44,13 +44,10 @@ def binaries() -> Path | None:
     return found[-1].parent if found else None
 
 
-installed = pytest.mark.skipif(
-    binaries() is None and GIVEN is None,
-    reason="PostgreSQL is not installed: as root, apt-get install postgresql; or set LOOKALIKE_TEST_POSTGRES to a URL",
-)
+MISSING = "PostgreSQL is missing: as root, apt-get install postgresql; or set LOOKALIKE_TEST_POSTGRES to a URL"
 breakable = pytest.mark.skipif(
     binaries() is None or GIVEN is not None,
-    reason="breaks its server, so it needs one of its own: as root, apt-get install postgresql, and no "
+    reason="breaks its server, so it needs one of its own: as root, apt-get install postgresql, and do not set "
     "LOOKALIKE_TEST_POSTGRES",
 )
 
