@@ -24,6 +24,7 @@ PROMISES = {
     "RepeatedEffect": "repeated",
     "DivergedReplicas": "diverged",
     "HintsLeft": "hints_left",
+    "WrongServer": "wrong_server",
 }
 FAULTS = ("kills", "pauses", "partitions")
 SHOWN_MAX = 20

@@ -62,6 +62,14 @@ class Actor(ABC):
     def bury(self) -> None:
         """Clear away what is left of a dead process."""
 
+    def ended(self) -> bool:
+        """Say whether it ended by itself; clear it away if it did."""
+        if self.condition is not Condition.UP or psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE:
+            return False
+        self.bury()
+        self.condition = Condition.DOWN
+        return True
+
     def kill(self) -> None:
         """End it by SIGKILL."""
         process = psutil.Process(self.pid)
@@ -71,14 +79,12 @@ class Actor(ABC):
         self.condition = Condition.DOWN
 
     def pause(self) -> bool:
-        """Stop it by SIGSTOP; return False if it has ended by itself meanwhile, as one whose disk is full does."""
+        """Stop it by SIGSTOP; return False if it has ended by itself meanwhile."""
         process = psutil.Process(self.pid)
         process.suspend()
         until = time.monotonic() + BLOW_S
-        while (status := process.status()) != psutil.STATUS_STOPPED:
-            if status == psutil.STATUS_ZOMBIE:
-                self.bury()
-                self.condition = Condition.DOWN
+        while process.status() != psutil.STATUS_STOPPED:
+            if self.ended():
                 return False
             assert time.monotonic() < until, f"{self.name} runs on after SIGSTOP"
             time.sleep(0.001)

@@ -54,7 +54,7 @@ class Cast:
         self.background = background
         self.store_url = plan.store_url or f"sqlite:///{home / 'store.db'}"
         names = [f"{chr(97 + shard)}{number}" for shard in range(plan.shards) for number in range(1, plan.replicas + 1)]
-        self.disk = SmallDisk(home / "disk", DISK_MIB) if plan.small_disk else None
+        self.disk = SmallDisk(home / names[-1], DISK_MIB) if plan.small_disk else None
         self.disk_owner = names[-1] if self.disk else ""
         ports = free_ports(len(names) + plan.routers)
         self.replicas: dict[str, Replica] = {name: self._replica(name, ports.pop()) for name in names}
@@ -71,8 +71,6 @@ class Cast:
         self._opened = ExitStack()
 
     def _replica(self, name: str, port: int) -> Replica:
-        if name == self.disk_owner and self.disk:
-            return LiteReplica(name, self.disk.folder / name, port)
         if self.plan.standalone and name == "a1":
             return StandaloneReplica(name, self.home / name)
         return LiteReplica(name, self.home / name, port)
@@ -148,5 +146,6 @@ class Cast:
         """Delete the data of a replica that is down."""
         actor = self.replicas[replica]
         assert isinstance(actor, LiteReplica)
-        shutil.rmtree(actor.data_dir)
-        assert not actor.data_dir.exists()
+        for path in actor.data_dir.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert not any(actor.data_dir.iterdir())

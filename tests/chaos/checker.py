@@ -13,7 +13,7 @@ from functools import reduce
 from itertools import accumulate
 from operator import and_, attrgetter
 
-from tests.chaos.history import Claim, Event, Outcome, Read, ReplicaRead, Settled, Shop, Shown, Write
+from tests.chaos.history import Claim, Event, Outcome, Read, ReplicaRead, Settled, Shop, Shown, Trespass, Write
 
 # Fractions travel as 32-bit floats; one slot of 16,384 is a thousand times more.
 FRACTION_ERROR_MAX = 1e-6
@@ -67,6 +67,10 @@ class DivergedReplicas(Violation):
 
 class HintsLeft(Violation):
     """Hints are still pending after all was healed."""
+
+
+class WrongServer(Violation):
+    """A server that does not belong to the shop was written to."""
 
 
 def check(history: Iterable[Event]) -> list[Violation]:
@@ -160,6 +164,8 @@ class Judge:
                     yield from self._replica(event)
                 case Settled():
                     yield from settled(event)
+                case Trespass():
+                    yield WrongServer("", f"{event.says} at {event.at_s:.3f}"), event.says
         yield from self._equal([event for event in self._events if isinstance(event, ReplicaRead)])
 
     def _answers(self) -> Iterator[Named]:

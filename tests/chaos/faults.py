@@ -14,7 +14,7 @@ from threading import Lock
 
 from tests.chaos.actors import Actor, Condition, LiteReplica
 from tests.chaos.cast import Cast
-from tests.chaos.history import Fault, Recorder
+from tests.chaos.history import Fault, Recorder, Trespass
 from tests.chaos.tcp_proxy import Link
 
 SLOW_S = 0.7
@@ -42,11 +42,11 @@ class Faults:
         self._recorder.add(Fault(self._recorder.now_s(), kind, target))
 
     @contextmanager
-    def held(self, names: Sequence[str]) -> Iterator[list[Actor]]:
-        """Keep other faults away from these actors; yield those that were free and up."""
+    def held(self, names: Sequence[str], *, down: bool = False) -> Iterator[list[Actor]]:
+        """Keep other faults away from these actors; yield those that were free and, unless `down`, are up."""
         free = [actor for name in names if (actor := self.actors[name]).busy.acquire(blocking=False)]
         try:
-            yield [actor for actor in free if actor.condition is Condition.UP]
+            yield [actor for actor in free if down or actor.condition is Condition.UP]
         finally:
             for actor in free:
                 actor.busy.release()
@@ -68,13 +68,26 @@ class Faults:
     def pause(self, names: Sequence[str], for_s: float) -> None:
         """Stop processes for a while."""
         with self.held(names) as actors:
-            for actor in actors:
-                actor.pause()
+            paused = [actor for actor in actors if actor.pause()]
+            for actor in paused:
                 self.count("pauses", actor.name)
-            if actors:
+            if paused:
                 self._stop.wait(for_s)
-            for actor in actors:
+            for actor in paused:
                 actor.resume()
+
+    def ended(self, name: str) -> bool:
+        """Say whether a process that no fault has in hand is down: it ended by itself."""
+        with self.held([name], down=True) as actors:
+            return any(actor.condition is Condition.DOWN or actor.ended() for actor in actors)
+
+    def supervise(self, name: str) -> None:
+        """Start a process again that has ended by itself, as one may whose disk is full."""
+        with self.held([name], down=True) as actors:
+            for actor in actors:
+                if actor.condition is Condition.DOWN:
+                    self.count("ended_alone", name)
+                    actor.revive(self.cast.stop)
 
     def part(self, links: Sequence[Link], for_s: float, *, lossy: bool) -> None:
         """Part routers from replicas; what is sent meanwhile is lost, or else comes late."""
@@ -161,8 +174,9 @@ class Faults:
                 self.count("impostors", name)
                 self._stop.wait(for_s)
                 other.kill()
-                written = list((home / "collections").iterdir())
-                assert not written, f"an empty server at the address of {name} was written to: {written}"
+                if written := [path.name for path in (home / "collections").iterdir()]:
+                    says = f"an empty server at the address of {name} was given {', '.join(written)}"
+                    self._recorder.add(Trespass(self._recorder.now_s(), says))
                 actor.revive(self.cast.stop)
 
 

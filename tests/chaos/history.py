@@ -115,6 +115,14 @@ class Settled:
 
 
 @dataclass(frozen=True)
+class Trespass:
+    """A server that is none of the shop's was written to."""
+
+    at_s: float
+    says: str
+
+
+@dataclass(frozen=True)
 class Fault:
     """Something that was done to the shop; only for those who read the history."""
 
@@ -123,8 +131,10 @@ class Fault:
     target: str
 
 
-Event = Shop | Write | Read | ReplicaRead | Settled | Fault
-KINDS: dict[str, type[Event]] = {kind.__name__: kind for kind in (Shop, Write, Read, ReplicaRead, Settled, Fault)}
+Event = Shop | Write | Read | ReplicaRead | Settled | Trespass | Fault
+KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in (Shop, Write, Read, ReplicaRead, Settled, Trespass, Fault)
+}
 
 
 class Recorder:

@@ -63,6 +63,7 @@ class Nemesis:
         self._products = products
         self._tempo = tempo
         self._dice = random.Random(f"{seed} nemesis")
+        self._lite = {name: one for name, one in cast.replicas.items() if isinstance(one, LiteReplica)}
         self._running: list[Future[None]] = []
         self._replacements: list[Future[None]] = []
 
@@ -71,6 +72,7 @@ class Nemesis:
         wiped_s = time.monotonic()
         while not over() and not stop.wait(self._tempo.pause_s * self._dice.uniform(0.5, 1.5)):
             self._collect()
+            self._supervise()
             if time.monotonic() - wiped_s > self._tempo.wipe_every_s:
                 self._wipe()
                 wiped_s = time.monotonic()
@@ -94,15 +96,24 @@ class Nemesis:
             self._running.remove(fault)
             fault.result()
 
+    def _supervise(self) -> None:
+        """Have those started again that ended by themselves."""
+        for name in self._faults.actors:
+            if self._faults.ended(name):
+                self._running.append(self._cast.pool.submit(self._faults.supervise, name))
+
     def _finish(self) -> None:
+        """Wait until every fault is over and every process is back."""
+        while self._running:
+            self._running.pop().result()
+        self._supervise()
         while self._running:
             self._running.pop().result()
 
     def _wipe(self) -> None:
         """Have a replica lose its data, with nothing else broken meanwhile."""
         self._finish()
-        lite = [name for name, replica in self._cast.replicas.items() if isinstance(replica, LiteReplica)]
-        replace = self._surgeon.lose(self._dice.choice(lite))
+        replace = self._surgeon.lose(self._target(self._lite))
         if replace is not None:
             self._replacements.append(self._cast.pool.submit(replace))
 
@@ -127,7 +138,8 @@ class Nemesis:
             case "full disk":
                 return lambda: faults.fill_disk(parted_s)
             case "impostor":
-                return lambda: faults.impostor(replica, parted_s)
+                victim = self._target(self._lite)
+                return lambda: faults.impostor(victim, parted_s)
             case "stray rows":
                 return lambda: self._surgeon.stray(self._products, chance)
             case "store outage":

@@ -16,6 +16,7 @@ from tests.chaos.history import (
     Settled,
     Shop,
     Shown,
+    Trespass,
     Write,
     load,
     save,
@@ -233,6 +234,10 @@ def test_what_the_shop_says_of_itself_in_the_end_counts() -> None:
     assert broken(Settled(9, 0, ("p",))) == ["DivergedReplicas"]
 
 
+def test_a_server_of_somebody_else_that_was_written_to_counts() -> None:
+    assert broken(Trespass(9, "a stranger at a/1 has a collection")) == ["WrongServer"]
+
+
 def test_a_read_that_failed_promises_nothing() -> None:
     assert broken(put("v1", 1, 2), Read(3, 4, (), outcome=UNKNOWN)) == []
 
@@ -245,6 +250,7 @@ def test_a_history_reads_back_as_it_was_written(tmp_path: Path) -> None:
         Read(1, 2, (), None, ("p",), UNKNOWN, "router 1: deadline"),
         held(("v1", 7)),
         Settled(9, 1, ("p",)),
+        Trespass(4, "a stranger"),
         Fault(2, "kill", "a/1"),
     ]
     save(told, tmp_path / "history.jsonl")
