@@ -150,9 +150,9 @@ class _Asking(Generic[T]):
         if self._measured and choice.shadow is not None and self._budget.spend():
             self._waiting.remove(choice.shadow)
             self._send(choice.shadow, shadow=True)
-        if not self._waiting:
+        if len(choice.order) == 1:
             self._wake(self._until, self._late)
-        elif self._measured and self._waiting[0].sync is Sync.IN_SYNC:
+        elif self._measured and self._waiting and self._waiting[0].sync is Sync.IN_SYNC:
             self._wake(self._began + hedge_after_s(self._group.replicas), self._slow)
         else:
             self._wake(self._silent_at(), self._silent)

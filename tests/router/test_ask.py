@@ -139,6 +139,28 @@ def test_an_endpoint_that_ignores_its_deadline_is_left_behind_at_the_callers() -
     play(1, scene)
 
 
+def test_a_replica_that_lives_but_ignores_a_deadline_is_left_behind_with_nobody_else_asked() -> None:
+    async def scene(stage: Stage) -> None:
+        calls: list[str] = []
+
+        async def deaf(shard: Shard, deadline_s: float) -> str:
+            calls.append(shard.name)
+            await asyncio.sleep(60)
+            return "late"
+
+        began = now_s()
+        call = asyncio.ensure_future(stage.asker.ask(stage.group, deaf, began + S))
+        await asyncio.sleep(USUAL_S)
+        alone = replace(stage.group, replicas=(stage.replicas[calls[0]],))
+        await stage.asker.ask(alone, searched, began + S, measured=True)
+        with pytest.raises(ShardTimedOut):
+            await call
+        assert now_s() == began + S
+        assert len(calls) == 1
+
+    play(2, scene)
+
+
 def test_a_read_is_tried_again_where_a_replica_fails_or_says_nothing_and_is_no_hedge() -> None:
     async def scene(stage: Stage) -> None:
         first = (await stage.read()).value

@@ -168,3 +168,6 @@ def test_a_new_router_may_hedge_and_one_that_hedges_always_is_held_to_the_share(
         budget.earn()
         made += budget.spend()
     assert made == 1000 * EXTRA_SHARE
+    for _ in range(10_000):
+        budget.earn()
+    assert sum(budget.spend() for _ in range(100)) == EXTRA_MAX

@@ -5,11 +5,12 @@ import asyncio
 import pytest
 
 from lookalike_router.ask import SILENT_SEARCH_S, Answered
-from lookalike_router.choice import EXTRA_MAX, EXTRA_SHARE, HEDGE_UNKNOWN_S
+from lookalike_router.choice import EXTRA_MAX, EXTRA_SHARE, HEDGE_UNKNOWN_S, choose
 from lookalike_router.errors import ShardFailed, ShardUnreachable
-from lookalike_router.health import SAMPLE_OLD_S
-from lookalike_router.replica import Away, InUse
-from tests.router.scripted import USUAL_S, Stage, play, until
+from lookalike_router.health import OPEN_S, SAMPLE_OLD_S
+from lookalike_router.replica import CHECK_DEADLINE_S, Away, InUse
+from lookalike_router.store import Sync
+from tests.router.scripted import USUAL_S, Stage, now_s, play, until
 
 
 def test_one_replica_killed_costs_no_answer() -> None:
@@ -148,3 +149,76 @@ def test_a_shadow_that_hangs_hides_no_good_replica() -> None:
         assert {one.replica for one in answers} == {"a/2"}
 
     play(3, scene)
+
+
+def test_looks_at_a_broken_replica_count_as_extra_calls() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.search_often(40)
+        broken = stage.endpoints["a/1"]
+        broken.search_error = ShardFailed(broken.name, "cannot search")
+        answers = await stage.search_often(400, pause_s=OPEN_S * 1.5)
+        assert {one.replica for one in answers} == {"a/2"}
+        retries = sum(one.retry != "" for one in answers)
+        looks = sum(stage.asked().values()) - 440 - retries
+        assert EXTRA_SHARE * 400 - 1 <= looks <= EXTRA_SHARE * 440 + EXTRA_MAX
+
+    play(2, scene)
+
+
+def test_a_look_that_fails_makes_no_retry() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.replicas["a/3"].sync = Sync.FILLING
+        await stage.search_often(100)
+        stage.replicas["a/3"].sync = Sync.IN_SYNC
+        stage.endpoints["a/3"].search_error = ShardFailed("a/3", "cannot search")
+        stage.endpoints["a/3"].takes_s = USUAL_S / 2
+        answers = await stage.search_often(20)
+        assert stage.endpoints["a/3"].asked > 0, "it had its look"
+        assert {one.retry for one in answers} == {""}
+
+    play(3, scene)
+
+
+def test_a_replica_that_says_nothing_is_checked_long_before_the_deadline() -> None:
+    async def scene(stage: Stage) -> None:
+        stage.endpoints["a/1"].paused = True
+        began = now_s()
+        answer = await stage.search(deadline_s=600.0)
+        assert answer.replica == "a/2"
+        await until(lambda: isinstance(stage.replicas["a/1"].state, Away))
+        assert now_s() - began < SILENT_SEARCH_S + CHECK_DEADLINE_S + 0.5
+
+    play(2, scene)
+
+
+@pytest.mark.parametrize("last", [Sync.IN_SYNC, Sync.BEHIND])
+def test_one_that_went_away_meanwhile_is_no_hedge_and_one_that_is_behind_neither(last: Sync) -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.search_often(100)
+        stage.replicas["a/3"].sync = last
+        order = choose(stage.group.replicas, now_s(), exact=False).order
+        first, second = order[:2]
+        stage.endpoints[first.name].paused = True
+        search = asyncio.ensure_future(stage.search())
+        await asyncio.sleep(0)
+        second.report(ShardUnreachable(second.name, "is down"))
+        stage.endpoints[second.name].error = ShardUnreachable(second.name, "is down")
+        asked = stage.endpoints[second.name].asked
+        answer = await search
+        assert stage.endpoints[second.name].asked == asked
+        assert answer.replica == order[2].name
+        assert answer.behind == (last is Sync.BEHIND)
+        assert (answer.hedge == "") == (last is Sync.BEHIND)
+
+    play(3, scene)
+
+
+def test_an_answered_search_leaves_nothing_to_wake_for() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.search(deadline_s=600.0)
+        await asyncio.sleep(1)
+        loop = asyncio.get_running_loop()
+        left = [one for one in loop._scheduled if not one.cancelled()]  # type: ignore[attr-defined]
+        assert left == []
+
+    play(2, scene)
