@@ -36,15 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m tests.chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=120, help="how long things break (default: 120)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="decides what breaks when")
-    parser.add_argument("--kills-at-least", type=int, default=0, help="go on, up to twice as long, until so many")
+    for kind in FAULTS:
+        parser.add_argument(f"--{kind}-at-least", type=int, default=0, help="go on, up to twice as long, until so many")
     parser.add_argument("--pause", type=float, default=Tempo.pause_s, help="seconds between faults, on average")
-    parser.add_argument("--store", default="", help="a PostgreSQL URL; a SQLite file if absent")
+    parser.add_argument("--postgres", action="store_true", help="the store is a PostgreSQL, and is broken too")
     parser.add_argument("--standalone", action="store_true", help="one replica is a Milvus standalone")
     parser.add_argument("--keep", action="store_true", help="keep the history of a good run too")
     told = parser.parse_args(argv)
-    plan = Plan(store_url=told.store, standalone=told.standalone, small_disk=can_mount())
+    plan = Plan(postgres=told.postgres, standalone=told.standalone, small_disk=can_mount())
     tempo = Tempo(pause_s=told.pause)
-    played = play(Told(told.seconds, told.seed, plan, tempo=tempo, kills_at_least=told.kills_at_least), say)
+    at_least = {kind: getattr(told, f"{kind}_at_least") for kind in FAULTS}
+    played = play(Told(told.seconds, told.seed, plan, tempo=tempo, at_least=at_least), say)
     for violation in played.violations[:SHOWN_MAX]:
         say(f"{violation.name} {violation.product}: {violation.says}")
     if played.violations or told.keep:

@@ -21,6 +21,7 @@ from tests.chaos.grpc_proxy import GrpcProxy, Odds
 from tests.chaos.tcp_proxy import Exchange, Link
 from tests.e2e.cluster import write_models
 from tests.parts.milvus import free_ports
+from tests.parts.postgres import Postgres
 
 # Faults that are at work, and processes that start, at the same time.
 THREADS = 24
@@ -36,8 +37,8 @@ class Plan:
     replicas: int = 2
     """Of each shard."""
     routers: int = 2
-    store_url: str = ""
-    """Empty: a SQLite file."""
+    postgres: bool = False
+    """Whether the store is a PostgreSQL of their own; else it is a SQLite file."""
     standalone: bool = False
     """Whether the first shard's first replica is a Milvus standalone."""
     small_disk: bool = False
@@ -52,7 +53,8 @@ class Cast:
         self.home = home
         self.plan = plan
         self.background = background
-        self.store_url = plan.store_url or f"sqlite:///{home / 'store.db'}"
+        self.store_url = f"sqlite:///{home / 'store.db'}"
+        self.postgres: Postgres | None = None
         names = [f"{chr(97 + shard)}{number}" for shard in range(plan.shards) for number in range(1, plan.replicas + 1)]
         self.disk = SmallDisk(home / names[-1], DISK_MIB) if plan.small_disk else None
         self.disk_owner = names[-1] if self.disk else ""
@@ -81,6 +83,11 @@ class Cast:
                 self.disk.mount()
                 opened.callback(self.disk.unmount)
             opened.callback(self.pool.shutdown)
+            if self.plan.postgres:
+                self.postgres = Postgres()
+                opened.callback(self.postgres.remove)
+                self.pool.submit(self.postgres.start).result()
+                self.store_url = self.postgres.url.replace("postgresql:", "postgresql+psycopg:")
             for exchange in self.exchanges.values():
                 self.background.run(exchange.start())
                 opened.callback(self.background.run, exchange.close())

@@ -16,6 +16,7 @@ from tests.chaos.actors import Actor, Condition, LiteReplica
 from tests.chaos.cast import Cast
 from tests.chaos.history import Fault, Recorder, Trespass
 from tests.chaos.tcp_proxy import Link
+from tests.parts.postgres import Postgres
 
 SLOW_S = 0.7
 SQLITE = "sqlite:///"
@@ -32,7 +33,7 @@ class Faults:
         self._recorder = recorder
         self._stop = stop
         self._wires = {link.name: Lock() for link in cast.links()}
-        self._disk = Lock()
+        self._disk, self._store = Lock(), Lock()
         self._counting = Lock()
 
     def count(self, kind: str, target: str) -> None:
@@ -146,14 +147,36 @@ class Faults:
             disk.relieve()
             self._disk.release()
 
-    def hold_store(self, for_s: float) -> None:
-        """Let nobody write to the store: a SQLite file that somebody else has locked."""
-        if not self.cast.store_url.startswith(SQLITE):
+    def hold_store(self, for_s: float, *, kill: bool) -> None:
+        """Let nobody write to the store: stop or kill PostgreSQL, or lock a SQLite file as somebody else."""
+        if not self._store.acquire(blocking=False):
             return
+        try:
+            if self.cast.postgres is None:
+                self._lock_file(for_s)
+            else:
+                self._break_server(self.cast.postgres, for_s, kill=kill)
+        finally:
+            self._store.release()
+
+    def _break_server(self, postgres: Postgres, for_s: float, *, kill: bool) -> None:
+        if kill:
+            postgres.kill()
+            assert not postgres.running, "PostgreSQL outlived SIGKILL"
+        else:
+            postgres.pause()
+        self.count("store_outages", "PostgreSQL killed" if kill else "PostgreSQL stopped")
+        self._stop.wait(for_s)
+        if kill:
+            self.cast.pool.submit(postgres.start).result()
+        else:
+            postgres.resume()
+
+    def _lock_file(self, for_s: float) -> None:
         store = sqlite3.connect(self.cast.store_url.removeprefix(SQLITE), timeout=SLOW_S, isolation_level=None)
         try:
             store.execute("BEGIN IMMEDIATE")
-            self.count("store_outages", "store")
+            self.count("store_outages", "SQLite locked")
             self._stop.wait(for_s)
             store.execute("ROLLBACK")
         except sqlite3.OperationalError:

@@ -143,7 +143,7 @@ class Nemesis:
             case "stray rows":
                 return lambda: self._surgeon.stray(self._products, chance)
             case "store outage":
-                return lambda: faults.hold_store(parted_s)
+                return lambda: faults.hold_store(parted_s, kill=lossy)
         return lambda: faults.kill(self._victims(kind, router, replica), down_s)
 
     def _target(self, actors: Mapping[str, Actor]) -> str:

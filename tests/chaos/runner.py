@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.chaos.surgery import Surgeon
 from tests.chaos.workload import RETRY, Pace, Workload, universe
 
 PRODUCTS = 60
-# A run that must reach a number of kills may take this many times as long as it was told.
+# A run that must reach a number of faults may take this many times as long as it was told.
 LONGER_MAX = 2.0
 PROGRESS_S = 10.0
 
@@ -42,7 +42,8 @@ class Told:
     pace: Pace = field(default_factory=Pace)
     tempo: Tempo | None = field(default_factory=Tempo)
     """None: no faults but those of the odds."""
-    kills_at_least: int = 0
+    at_least: Mapping[str, int] = field(default_factory=dict)
+    """By kind of fault: the run goes on until there were so many."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +125,13 @@ def clock(told: Told, faults: Faults, recorder: Recorder, say: Callable[[str], N
     def over() -> bool:
         nonlocal said_s
         now_s = time.monotonic()
-        passed_s, kills = now_s - begun_s, faults.counts["kills"]
+        passed_s = now_s - begun_s
         if now_s - said_s >= PROGRESS_S:
             said_s = now_s
             faulted = ", ".join(f"{count} {kind}" for kind, count in sorted(faults.counts.items()))
             say(f"{passed_s:.0f} of {told.seconds:.0f} s: {len(recorder.events())} events; {faulted}")
-        enough = kills >= told.kills_at_least or passed_s >= LONGER_MAX * told.seconds
-        return passed_s >= told.seconds and enough
+        enough = all(faults.counts[kind] >= least for kind, least in told.at_least.items())
+        return passed_s >= (told.seconds if enough else LONGER_MAX * told.seconds)
 
     return over
 

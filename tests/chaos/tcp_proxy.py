@@ -194,6 +194,8 @@ class Link:
                 if self.wire is Wire.OPEN and to.can_write_eof():
                     to.write_eof()
                 return
+            if connection.half_closed and to is connection.caller:
+                continue
             if self.wire is Wire.CUT or connection.damaged:
                 self.counts.bytes_dropped += len(chunk)
                 connection.damaged = True
