@@ -42,10 +42,10 @@ from lookalike_router.sql_schema import FACTS, METADATA, SCHEMA_VERSION
 CONNECTIONS_MAX = 4
 CONNECT_DEADLINE_S = 2
 # How long a statement may take, waiting for another writer included; and a call in all, from its caller's view.
-STATEMENT_DEADLINE_S = 4
-CALL_DEADLINE_S = 5.0
+STATEMENT_DEADLINE_S = 5
+CALL_DEADLINE_S = 6.0
 # A router that was paused in the middle of a transaction loses it before the others, who wait, give up.
-IDLE_DEADLINE_S = 2
+IDLE_DEADLINE_S = 3
 # Any number, as long as it is the same in every router: the database is the shop's own.
 ADVISORY_LOCK = 7_201_606
 

@@ -40,18 +40,20 @@ def begin(tx: Transaction, router: str, product_ids: Sequence[str], epoch: int) 
     suspects = set(tx.connection.execute(feared).scalars())
     dead = deaths(tx, product_ids)
     version = counted.get(VERSION, 0)
+    taken: dict[str, Begun] = {}
     outcome: list[Begun | Busy] = []
     for product_id in product_ids:
         hold = held.get(product_id)
-        if hold is not None and not hold.let_go and hold.router in live:
+        if product_id in taken or (hold is not None and not hold.let_go and hold.router in live):
             outcome.append(Busy(product_id))
             continue
         version = max(int(tx.now * 1000) << VERSION_BITS, version + 1, dead.get(product_id, 0) + 1)
         left = hold is not None
-        outcome.append(Begun(product_id, version, dead.get(product_id, 0), left or product_id in suspects, left))
-    taken = [one for one in outcome if isinstance(one, Begun)]
+        begun = Begun(product_id, version, dead.get(product_id, 0), left or product_id in suspects, left)
+        taken[product_id] = begun
+        outcome.append(begun)
     if taken:
-        _hold(tx, router, taken)
+        _hold(tx, router, list(taken.values()))
         set_counter(tx, VERSION, version)
     return outcome
 

@@ -5,15 +5,19 @@ PostgreSQL has its own clock: the databases made here have another one before it
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 
 from lookalike_router.memory_store import MemoryStore
+from lookalike_router.placement import plan
 from lookalike_router.sql_store import SqlStore
-from lookalike_router.store import Store
+from lookalike_router.store import Begun, Finish, Store
 
+PLACEMENT = plan({"a": 1.0, "b": 2.5})
+URIS = {"a": ["http://a1", "http://a2"], "b": ["http://b1"]}
+LEASE_S = 3.0
 START_S = 1_700_000_000.0
 CLOCK = """
     CREATE SCHEMA shop;
@@ -66,10 +70,19 @@ def in_postgres(url: str) -> Iterator[Place]:
         yield Place(lambda: SqlStore(url), tell)
 
 
-def empty(url: str) -> None:
-    """Empty a store in PostgreSQL, for another shop."""
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-        found = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'shop'").fetchall()
-        names = ", ".join(f'shop."{name}"' for (name,) in found if name != "clock")
-        connection.execute(f"TRUNCATE {names}".encode())
-        connection.execute("INSERT INTO shop.facts VALUES ('schema', '2')")
+async def epoch(store: Store) -> int:
+    """Return the map's epoch."""
+    return (await store.look()).epoch
+
+
+async def hold(store: Store, *product_ids: str) -> list[Begun]:
+    """Take hold of products as the router r; fail if any of them is busy."""
+    await store.beat("r", LEASE_S, await epoch(store))
+    begun = await store.begin("r", product_ids, await epoch(store))
+    assert all(isinstance(one, Begun) for one in begun)
+    return [one for one in begun if isinstance(one, Begun)]
+
+
+async def left(store: Store, finish: Finish) -> int:
+    """Leave something in the store, as a write of the product p would; return the epoch."""
+    return await store.finish("r", replace(finish, begun=await hold(store, "p")))

@@ -1,8 +1,6 @@
 """What every store promises about the map, leases, duties, answers and deaths: SQLite, PostgreSQL and memory alike."""
 
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from lookalike_router.store import (
     TOMBSTONES_KEPT_S,
     Answer,
     Beat,
-    Begun,
     Finish,
     HintCount,
     ReplicaPlace,
@@ -25,68 +22,13 @@ from lookalike_router.store import (
     Tombstone,
 )
 from tests.parts import stores
-from tests.parts.postgres import fresh_database
-
-PLACEMENT = plan({"a": 1.0, "b": 2.5})
-URIS = {"a": ["http://a1", "http://a2"], "b": ["http://b1"]}
-LEASE_S = 3.0
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[stores.Place]:
-    if request.param == "memory":
-        yield stores.in_memory()
-    elif request.param == "sqlite":
-        yield stores.in_sqlite(tmp_path / "a new folder" / "store.db")
-    else:
-        with (
-            fresh_database(request.getfixturevalue("postgresql_server")) as url,
-            stores.in_postgres(url) as in_postgres,
-        ):
-            yield in_postgres
-
-
-@pytest.fixture
-async def store(place: stores.Place) -> AsyncIterator[Store]:
-    opened = place.open()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def other(place: stores.Place) -> AsyncIterator[Store]:
-    """Another router's way to the same store."""
-    opened = place.open()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def founded(store: Store) -> Store:
-    await store.found(PLACEMENT, URIS)
-    return store
-
-
-async def epoch(store: Store) -> int:
-    return (await store.look()).epoch
+from tests.parts.stores import LEASE_S, PLACEMENT, URIS, epoch, hold, left
 
 
 async def replica(store: Store, name: str) -> ReplicaPlace:
     found = await store.load()
     assert found is not None
     return next(one for places in found.replicas.values() for one in places if one.name == name)
-
-
-async def hold(store: Store, *product_ids: str) -> list[Begun]:
-    await store.beat("r", LEASE_S, await epoch(store))
-    begun = await store.begin("r", product_ids, await epoch(store))
-    assert all(isinstance(one, Begun) for one in begun)
-    return [one for one in begun if isinstance(one, Begun)]
-
-
-async def left(store: Store, finish: Finish) -> int:
-    """Leave something in the store as a write of the product p would."""
-    return await store.finish("r", replace(finish, begun=await hold(store, "p")))
 
 
 async def test_a_new_store_knows_nothing_and_makes_an_identity_that_stays(store: Store, other: Store) -> None:
