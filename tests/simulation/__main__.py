@@ -99,8 +99,8 @@ def run(first: int, count: int, processes: int) -> int:
         total.add(part)
         rate = total.schedules / (time.monotonic() - begun_s) * 60
         failed = ", ".join(f"{name} {n}" for name, n in total.violations.items()) or "nothing broken"
-        print(f"\r{total.schedules} of {count}, {rate:.0f} a minute, {failed}  ", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        seeds = f" by seeds {', '.join(map(str, part.failed_seeds))}" if part.failed_seeds else ""
+        print(f"{total.schedules} of {count}, {rate:.0f} a minute: {failed}{seeds}", file=sys.stderr, flush=True)
     seconds = time.monotonic() - begun_s
     total.failed_seeds = sorted(total.failed_seeds)[:FAILED_SEEDS_MAX]
     per_minute = round(total.schedules / seconds * 60)

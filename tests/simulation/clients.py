@@ -6,7 +6,7 @@ here in the same order.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -160,13 +160,13 @@ class Client:
             raise DeadlinePassed
         return left_s
 
-    async def read(self, node: Node | None = None) -> Outcome:
-        """Make one read, through a router or any."""
+    async def read(self, node: Node | None = None, what: "Reading | None" = None) -> Outcome:
+        """Make one read, of any kind and through any router unless they are told."""
         world = self._world
         node = node or world.any_node(self._dice)
         if node is None:
             return Outcome.UNKNOWN
-        what = self._dice.choice((self._search, self._search, self._get, self._scan))
+        what = what or self._dice.choice((self.search, self.search, self._get, self._scan))
         product = self._dice.choice(world.products)
         begun_s, deadline_s = world.now_s(), self._dice.choice(DEADLINES_S)
         seen: tuple[Shown, ...] = ()
@@ -188,7 +188,8 @@ class Client:
         )
         return outcome
 
-    async def _search(self, node: Node, product: str, until: float) -> "Seen":
+    async def search(self, node: Node, product: str, until: float) -> "Seen":
+        """Search for everything, near a vector that is no product's in particular."""
         query = pool()[self._dice.randrange(VECTORS)]
         found = await node.router.search(query[None], LIMIT, deadline_s=until - self._world.now_s())
         seen = (
@@ -207,6 +208,8 @@ class Client:
 
 Seen = tuple[tuple[Shown, ...], Claim | None, tuple[str, ...] | None]
 """What was shown, what it claims to cover, and which products were asked for; None: all."""
+Reading = Callable[[Node, str, float], Awaitable[Seen]]
+"""One kind of read; all but a search look at one product, or ignore it."""
 
 
 def product_of(order: Order, request: Request | None) -> ProductWrite:

@@ -25,6 +25,8 @@ LOOK_S = 1.0
 # How soon every router must know again that an endpoint is well: its checks take turns, and so do probes.
 NOTICE_S_MAX = 5.0
 PROBE_DEADLINE_S = 5.0
+# The first may find that the lease has just ended, or that an endpoint is not yet known to be back.
+PROBES_MAX = 4
 
 
 class NoAnswer(Violation):
@@ -152,21 +154,28 @@ async def _look(world: World, client: Client) -> None:
 
 
 async def _whole(world: World, client: Client, node: Node) -> bool:
-    """Read once; say whether the answer covers everything."""
-    outcome = await client.read(node)
+    """Search once; say whether the answer covers everything."""
+    outcome = await client.read(node, client.search)
     read = world.history[-1]
     claim = read.claim if isinstance(read, Read) else None
-    return outcome is Outcome.OK and (claim is None or not (claim.missing or claim.behind or claim.stale))
+    return outcome is Outcome.OK and claim is not None and not (claim.missing or claim.behind or claim.stale)
 
 
 async def _probe(world: World) -> None:
-    """Write every product once more: nothing may be stuck."""
+    """Write every product once more through every router: nothing may be stuck."""
     for node in world.alive():
-        orders = [Order(f"probe {node.link.name}", product, 1) for product in world.products]
-        errors = await node.router.upsert([product_of(order, None) for order in orders], PROBE_DEADLINE_S)
-        for order, error in zip(orders, errors, strict=True):
-            if error is not None:
-                world.found.append(StuckProduct(order.product, f"through {node.link.name}: {error!r}"))
+        left = [Order(f"probe {node.link.name}", product, 1) for product in world.products]
+        for _ in range(PROBES_MAX):
+            errors = await node.router.upsert([product_of(order, None) for order in left], PROBE_DEADLINE_S)
+            failed = {order: error for order, error in zip(left, errors, strict=True) if error is not None}
+            left = list(failed)
+            if not left:
+                break
+            await asyncio.sleep(LOOK_S)
+        else:
+            world.found += [
+                StuckProduct(order.product, f"through {node.link.name}: {error!r}") for order, error in failed.items()
+            ]
 
 
 class _Listener(logging.Handler):
