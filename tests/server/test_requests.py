@@ -16,11 +16,21 @@ C = catalog_pb2.UpsertProductResponse
 
 
 class CountingShard(MemoryShard):
-    """An endpoint that counts what is written to it."""
+    """An endpoint that counts what is written to it, and can hold up one read."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, address_of(name))
         self.stored: list[str] = []
+        self.gate: asyncio.Event | None = None
+        """Holds up the next read, and that one alone, until it is set."""
+        self.held = asyncio.Event()
+
+    async def read(self, product_ids: Sequence[str], deadline_s: float) -> list[Row]:
+        gate, self.gate = self.gate, None
+        if gate is not None:
+            self.held.set()
+            await gate.wait()
+        return await super().read(product_ids, deadline_s)
 
     async def write(self, rows: Sequence[Row], gone: Sequence[Head], deadline_s: float) -> None:
         self.stored += [row.product_id for row in rows]
@@ -153,6 +163,21 @@ async def test_doubles_at_two_servers_take_effect_once(tmp_path: Path, shard: Co
         assert await upsert(two, sent, "r1") == answers[0]
         assert await title(two, "mug") == "second"
     assert len(shard.stored) == 2
+
+
+async def test_a_double_that_comes_after_others_have_written_gets_the_first_answer_and_writes_nothing(
+    tmp_path: Path, shard: CountingShard
+) -> None:
+    sent = product("mug", RED, title="first")
+    async with open_shop(tmp_path, shards=[shard]) as one, open_shop(tmp_path, shards=[shard]) as two:
+        shard.gate = gate = asyncio.Event()
+        double = asyncio.ensure_future(upsert(two, sent, "r1"))
+        await shard.held.wait()
+        first = await upsert(one, sent, "r1")
+        await upsert(one, product("mug", RED, title="second"))
+        gate.set()
+        assert await double == first
+        assert (await title(two, "mug"), len(shard.stored)) == ("second", 2)
 
 
 async def test_an_imported_item_may_have_a_name_too(shop: Shop, shard: CountingShard) -> None:
