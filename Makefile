@@ -14,7 +14,7 @@ demo: install
 	$(BIN)/lookalike-server demo $(if $(ONCE),--once)
 
 # Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it.
-test: check
+test: check postgresql
 	$(PYTEST) --ignore=tests/models
 	$(MAKE) test-models
 
@@ -78,6 +78,12 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
 	PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-models/bin/pip install -q --upgrade pip
 	PIP_DISABLE_PIP_VERSION_CHECK=1 .venv-models/bin/pip install -q -e '.[models,test]'
 	@touch $@
+
+# The store's tests start a PostgreSQL of their own. Who may not install it does without: those tests are skipped then.
+.PHONY: postgresql
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || test -n "$$LOOKALIKE_TEST_POSTGRES" || test "$$(id -u)" != 0 || \
+		$(MAKE) debian PACKAGES=postgresql
 
 .PHONY: debian
 debian:

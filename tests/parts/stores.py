@@ -3,8 +3,9 @@
 PostgreSQL has its own clock: the databases made here have another one before it, which reads the time from a table.
 """
 
+import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,3 +87,12 @@ async def hold(store: Store, *product_ids: str) -> list[Begun]:
 async def left(store: Store, finish: Finish) -> int:
     """Leave something in the store, as a write of the product p would; return the epoch."""
     return await store.finish("r", replace(finish, begun=await hold(store, "p")))
+
+
+async def until(true: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
+    """Return once something has come true; raise TimeoutError if it does not."""
+    async with asyncio.timeout(deadline_s):
+        while True:
+            if await true():
+                return
+            await asyncio.sleep(0.01)
