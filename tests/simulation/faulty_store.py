@@ -50,8 +50,10 @@ class _BadLine:
         return call
 
     async def _call(self, name: str, work: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
-        if self._calm and name in QUIET and self._around.dice.random() < AT_ONCE:
-            return await work()
+        if self._calm:  # what cannot be late needs no timer
+            if name in QUIET and self._around.dice.random() < AT_ONCE:
+                return await work()
+            return await self._calmly(name, work, arguments)
         try:
             async with asyncio.timeout(STORE_DEADLINE_S):
                 value = await self._transact(name, work)
@@ -61,6 +63,22 @@ class _BadLine:
             raise StoreFailed("the store did not answer in time") from error
         except RouterError as error:
             await self._link.running()
+            self._say(name, arguments, repr(error))
+            raise
+        await self._link.running()
+        self._say(name, arguments, value)
+        return value
+
+    async def _calmly(self, name: str, work: Callable[[], Awaitable[Any]], arguments: tuple[Any, ...]) -> Any:
+        """Do the work before or after a moment, of which half of a call's time consists."""
+        later = self._around.dice.random() < 0.5
+        try:
+            if later:
+                await asyncio.sleep(self._around.latency_s())
+            value = await work()
+            if not later:
+                await asyncio.sleep(self._around.latency_s())
+        except RouterError as error:
             self._say(name, arguments, repr(error))
             raise
         await self._link.running()
