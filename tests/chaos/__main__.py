@@ -7,7 +7,9 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import fields
 
+from lookalike_router.safeguards import Safeguards
 from tests.chaos.cast import Plan
 from tests.chaos.disk import can_mount
 from tests.chaos.nemesis import Tempo
@@ -41,9 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--pause", type=float, default=Tempo.pause_s, help="seconds between faults, on average")
     parser.add_argument("--postgres", action="store_true", help="the store is a PostgreSQL, and is broken too")
     parser.add_argument("--standalone", action="store_true", help="one replica is a Milvus standalone")
+    lacking = [field.name for field in fields(Safeguards)]
+    parser.add_argument("--without", choices=lacking, default="", help="a safeguard to do without: promises must break")
     parser.add_argument("--keep", action="store_true", help="keep the history of a good run too")
     told = parser.parse_args(argv)
-    plan = Plan(postgres=told.postgres, standalone=told.standalone, small_disk=can_mount())
+    plan = Plan(postgres=told.postgres, standalone=told.standalone, small_disk=can_mount(), without=told.without)
     tempo = Tempo(pause_s=told.pause)
     at_least = {kind: getattr(told, f"{kind}_at_least") for kind in FAULTS}
     played = play(Told(told.seconds, told.seed, plan, tempo=tempo, at_least=at_least), say)

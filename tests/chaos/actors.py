@@ -31,6 +31,13 @@ BLOW_S = 10.0
 RESTART_S = 0.5
 
 
+# What a router is without one of its safeguards: a test must see a promise broken.
+LACKING = (
+    "import sys, lookalike_router.safeguards as s; s.ALL = s.Safeguards(**{sys.argv.pop(1): False}); "
+    "from lookalike_server.__main__ import main; sys.exit(main())"
+)
+
+
 class Condition(enum.Enum):
     """How a process is."""
 
@@ -192,10 +199,13 @@ Replica = LiteReplica | StandaloneReplica
 class RouterProcess(Actor):
     """One `lookalike-server serve`; its port stays the same."""
 
-    def __init__(self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        """Take its flags without the port, what its environment has beside ours, and where it logs."""
+    def __init__(
+        self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path, without: str = ""
+    ) -> None:
+        """Take its flags without the port, what its environment has beside ours, where it logs, and what it lacks."""
         super().__init__(name)
         self.port = port
+        self._program = ("-c", LACKING, without) if without else ("-m", "lookalike_server")
         self.log = log
         self.first_flags: Sequence[str] = ()
         """More flags, until it has served once."""
@@ -215,7 +225,7 @@ class RouterProcess(Actor):
 
     def start(self) -> None:
         self._log = self.log.open("a")
-        serve = [sys.executable, "-m", "lookalike_server", "serve", "--port", str(self.port)]
+        serve = [sys.executable, *self._program, "serve", "--port", str(self.port)]
         self._process = subprocess.Popen(
             [sys.executable, "-c", DIE_TOGETHER, *serve, *self._flags, *self.first_flags],
             stdout=subprocess.PIPE,

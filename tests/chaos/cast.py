@@ -43,6 +43,8 @@ class Plan:
     """Whether the first shard's first replica is a Milvus standalone."""
     small_disk: bool = False
     """Whether the last shard's last replica has a disk of its own that can be filled; needs root."""
+    without: str = ""
+    """A safeguard that the routers lack."""
 
 
 class Cast:
@@ -120,7 +122,8 @@ class Cast:
         shards = ",".join(f"{shard}={'|'.join(uris)}" for shard, uris in self.founding().items())
         for name, exchange in self.exchanges.items():
             log = self.home / f"{name.replace(' ', '-')}.log"
-            self.routers[name] = RouterProcess(name, self._ports[name], flags, {"grpc_proxy": exchange.uri}, log)
+            env = {"grpc_proxy": exchange.uri}
+            self.routers[name] = RouterProcess(name, self._ports[name], flags, env, log, self.plan.without)
         founder, *others = self.routers.values()
         founder.first_flags = ("--shards", shards)
         for routers in ([founder], others):

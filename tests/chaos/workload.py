@@ -36,6 +36,8 @@ DELETES = 0.25
 REPLAYS = 0.08
 # How often a call of unknown outcome is made again at once, under the same request id, through any router.
 INSISTS = 0.5
+# How often a caller goes to any router, and not to the one that answered last.
+WANDERS = 0.15
 # Earlier writes that may be sent again.
 REMEMBERED = 40
 
@@ -106,6 +108,26 @@ class Workload:
             self._failed.append(error)
 
 
+class Doors:
+    """Which router a caller goes to: the one that answered last, mostly."""
+
+    def __init__(self, clients: Sequence[Client], dice: random.Random) -> None:
+        self._clients = clients
+        self._dice = dice
+        self._last = dice.choice(clients)
+
+    def choose(self) -> Client:
+        """Return the one to call."""
+        if self._dice.random() < WANDERS:
+            self._last = self._dice.choice(self._clients)
+        return self._last
+
+    def leave(self) -> None:
+        """Go to another one from now on."""
+        others = [client for client in self._clients if client is not self._last]
+        self._last = self._dice.choice(others or self._clients)
+
+
 @dataclass(frozen=True)
 class Order:
     """One write that can be sent again."""
@@ -124,7 +146,7 @@ class Writer:
         self, name: str, clients: Sequence[Client], recorder: Recorder, products: Sequence[str], dice: random.Random
     ) -> None:
         self.name = name
-        self._clients = clients
+        self._doors = Doors(clients, dice)
         self._recorder = recorder
         self._products = products
         self._dice = dice
@@ -150,7 +172,7 @@ class Writer:
         return outcome is Outcome.OK
 
     def _send(self, order: Order) -> Outcome:
-        client = self._dice.choice(self._clients)
+        client = self._doors.choose()
         begun_s = self._recorder.now_s()
         outcome, answer = Outcome.OK, ""
         try:
@@ -161,6 +183,7 @@ class Writer:
             self._recorder.add(Read(begun_s, self._recorder.now_s(), (), scope=(order.product,), said=client.address))
         except (Unavailable, DeadlineExceeded) as unknown:
             outcome, answer = Outcome.UNKNOWN, str(unknown)
+            self._doors.leave()
         ended_s = self._recorder.now_s()
         if outcome is Outcome.UNKNOWN:
             ended_s = max(ended_s, begun_s + WRITE_S)  # copies of it may be on their way until their deadline
@@ -186,14 +209,14 @@ class Reader:
     def __init__(
         self, clients: Sequence[Client], recorder: Recorder, products: Sequence[str], dice: random.Random
     ) -> None:
-        self._clients = clients
+        self._doors = Doors(clients, dice)
         self._recorder = recorder
         self._products = products
         self._dice = dice
 
     def step(self) -> bool:
         """Make one read; say whether it was answered."""
-        client, product = self._dice.choice(self._clients), self._dice.choice(self._products)
+        client, product = self._doors.choose(), self._dice.choice(self._products)
         read = self._dice.choice((self._search, self._search, self._similar, self._get))
         begun_s = self._recorder.now_s()
         try:
@@ -203,6 +226,7 @@ class Reader:
             shown, claim, scope, outcome, said = (), None, (product,), Outcome.OK, client.address
         except LookalikeError as error:
             shown, claim, scope, outcome, said = (), None, (), Outcome.UNKNOWN, f"{client.address} {error}"
+            self._doors.leave()
         self._recorder.add(Read(begun_s, self._recorder.now_s(), shown, claim, scope, outcome, said))
         return outcome is Outcome.OK
 
