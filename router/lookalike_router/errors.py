@@ -61,6 +61,9 @@ class LeaseLost(RouterError):
 class RequestConflict(RouterError):
     """A request id was used before with another payload."""
 
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"the request id {request_id!r} was used before with another payload; make a new one")
+
 
 class Repeated(RouterError):
     """Another router answered this very request meanwhile, with `text`; nothing was written again."""

@@ -24,6 +24,7 @@ from lookalike_router.store import (
     ShopMap,
     Sync,
     Tombstone,
+    keep_one_in_sync,
 )
 
 
@@ -156,12 +157,6 @@ class MemoryStore:
             self._put(replace(place, sync=Sync.IN_SYNC))
         return True
 
-    async def mark_behind(self, name: str) -> None:
-        """Say that a replica may lack writes that no hint names."""
-        place = self._place(name)
-        if place is not None and place.sync is Sync.IN_SYNC:
-            self._put(replace(place, sync=Sync.BEHIND))
-
     async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
         """Renew a router's lease and say which map it works with; the first beat makes it known."""
         self._leases[router] = _Lease(self._now_s() + lease_s, epoch)
@@ -197,6 +192,8 @@ class MemoryStore:
             hold = self._holds.get(one.product_id)
             if hold is None or hold.let_go or hold.router != router or hold.version != one.version:
                 raise LeaseLost(f"another router has taken over product {one.product_id}; send the write again")
+        places = (place for of in self._known().replicas.values() for place in of)
+        keep_one_in_sync({one.name: one.sync for one in places}, {replica for replica, _, _ in finish.hints})
         for one in finish.begun:
             del self._holds[one.product_id]
         self._leave_hints(finish)
@@ -216,6 +213,11 @@ class MemoryStore:
             hold = self._holds.get(product_id)
             if hold is not None and hold.router == router:
                 hold.let_go = True
+
+    async def unsettled(self, product_ids: Sequence[str]) -> set[str]:
+        """Return those of these products that somebody holds or let go, or that are suspect."""
+        feared = {one for of in self._hints.values() for one, hint in of.items() if hint.unknown}
+        return {one for one in product_ids if one in self._holds or one in feared}
 
     async def orphans(self, limit: int) -> list[str]:
         """Return products that were let go, or that dead routers hold, the oldest first."""

@@ -160,8 +160,15 @@ class Router:
         if answer is None:
             return None
         if answer.digest != digest:
-            raise RequestConflict(f"the request id {request_id!r} was used before with another payload; make a new one")
+            raise RequestConflict(request_id)
         return answer.text
+
+    async def settled(self, product_id: str) -> bool:
+        """Say whether what was just read of a product was acknowledged: else only a write may answer for it.
+
+        A write that never finished can be read from the replica that has it, and is lost with that replica.
+        """
+        return not await self._core.store.unsettled([product_id])
 
     async def record(self, request: Request) -> None:
         """Keep the answer to a request that had nothing to write. Raises StoreFailed."""

@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select
 from lookalike_router.sql_database import Transaction
 from lookalike_router.sql_map import counter, set_counter, set_sync, syncs
 from lookalike_router.sql_schema import HINTS
-from lookalike_router.store import RECHECK_AFTER_S, Finish, Hint, HintCount, Sync
+from lookalike_router.store import RECHECK_AFTER_S, Finish, Hint, HintCount, Sync, keep_one_in_sync
 
 HINT = "hint"
 Key = tuple[str, str]
@@ -33,6 +33,7 @@ def leave(tx: Transaction, left: Finish) -> bool:
     if not asked:
         return False
     sync = syncs(tx)
+    keep_one_in_sync(sync, {replica for replica, _, _ in left.hints})
     book = _Book(tx, asked)
     for replica, product_id, unknown in left.hints:
         if replica in sync:  # it may have been removed meanwhile

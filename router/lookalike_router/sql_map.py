@@ -151,14 +151,6 @@ def mark_in_sync(tx: Transaction, name: str) -> bool:
     return True
 
 
-def mark_behind(tx: Transaction, name: str) -> None:
-    """Say that a replica may lack writes that no hint names."""
-    place = _place(tx, name)
-    if place is not None and place.sync is Sync.IN_SYNC:
-        set_sync(tx, [name], Sync.BEHIND)
-        raise_epoch(tx)
-
-
 def set_sync(tx: Transaction, names: Sequence[str], sync: Sync) -> None:
     """Write what replicas hold; the caller raises the epoch."""
     tx.connection.execute(update(REPLICAS).where(REPLICAS.c.name.in_(names)).values(sync=sync.value))

@@ -72,10 +72,6 @@ class SqlStore:
         """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
         return await self._database.write(partial(sql_map.mark_in_sync, name=name))
 
-    async def mark_behind(self, name: str) -> None:
-        """Say that a replica may lack writes that no hint names."""
-        await self._database.write(partial(sql_map.mark_behind, name=name))
-
     async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
         """Renew a router's lease and say which map it works with."""
         return await self._database.write(partial(_beat, router=router, lease_s=lease_s, epoch=epoch))
@@ -105,6 +101,10 @@ class SqlStore:
     async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
         """Let go of those of these products that the router holds."""
         await self._database.write(partial(sql_writes.let_go, router=router, product_ids=product_ids))
+
+    async def unsettled(self, product_ids: Sequence[str]) -> set[str]:
+        """Return those of these products that somebody holds or let go, or that are suspect."""
+        return await self._database.read(partial(sql_writes.unsettled, product_ids=product_ids))
 
     async def orphans(self, limit: int) -> list[str]:
         """Return products that were let go, or that dead routers hold, the oldest first."""

@@ -106,6 +106,13 @@ def let_go(tx: Transaction, router: str, product_ids: Sequence[str]) -> None:
     tx.connection.execute(update(HOLDS).where(*mine).values(let_go=True))
 
 
+def unsettled(tx: Transaction, product_ids: Sequence[str]) -> set[str]:
+    """Return those of these products that somebody holds or let go, or that are suspect."""
+    held = select(HOLDS.c.product_id).where(tx.among(HOLDS.c.product_id, product_ids))
+    feared = select(HINTS.c.product_id).where(tx.among(HINTS.c.product_id, product_ids), HINTS.c.unknown)
+    return {*tx.connection.execute(held).scalars(), *tx.connection.execute(feared).scalars()}
+
+
 def orphans(tx: Transaction, limit: int) -> list[str]:
     """Return products that were let go, or that dead routers hold, the oldest first."""
     live = select(ROUTERS.c.router).where(ROUTERS.c.until > tx.now)

@@ -6,10 +6,11 @@ Raises StoreFailed where the database cannot be reached; then nothing was change
 """
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lookalike_router.errors import ShardUnreachable
 from lookalike_router.placement import Placement
 
 # Longer than a write that is under way can take to arrive: deadlines are seconds, and a paused server works off its
@@ -167,6 +168,20 @@ class Finish:
     """Whether to raise the epoch though no replica's sync changes: so that every router loads the tombstones."""
 
 
+def keep_one_in_sync(syncs: Mapping[str, Sync], hinted: Collection[str]) -> None:
+    """Raise ShardUnreachable if hints for these replicas would leave a shard with none in sync.
+
+    Then nobody could say any more what is right; and what the batch wrote is on no replica that is in sync now, though
+    it was in sync when the batch began.
+    """
+    for shard in {name.rpartition("/")[0] for name in hinted if syncs.get(name) is Sync.IN_SYNC}:
+        siblings = {name for name, sync in syncs.items() if name.rpartition("/")[0] == shard and sync is Sync.IN_SYNC}
+        if siblings <= set(hinted):
+            raise ShardUnreachable(
+                shard, "no replica in sync has the write; whether it wrote is unknown, and it may be sent again"
+            )
+
+
 class Store(Protocol):
     """The store, as every router of a shop uses it."""
 
@@ -210,10 +225,6 @@ class Store(Protocol):
         """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
         ...
 
-    async def mark_behind(self, name: str) -> None:
-        """Say that a replica may lack writes that no hint names: it is read last until it is verified."""
-        ...
-
     async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
         """Renew a router's lease and say which map it works with; the first beat makes it known."""
         ...
@@ -241,12 +252,20 @@ class Store(Protocol):
     async def finish(self, router: str, finish: Finish) -> int:
         """Write what a batch left and let go of its products; return the epoch, which new hints may have raised.
 
-        Raises LeaseLost, and writes nothing, if any of them was taken over.
+        Writes nothing and raises LeaseLost if any of them was taken over, ShardUnreachable if a shard would be left
+        with no replica in sync.
         """
         ...
 
     async def let_go(self, router: str, product_ids: Sequence[str]) -> None:
         """Let go of those of these products that the router holds; whoever holds them next knows them suspect."""
+        ...
+
+    async def unsettled(self, product_ids: Sequence[str]) -> set[str]:
+        """Return those of these products that somebody holds or let go, or that are suspect.
+
+        What a read shows of another product was acknowledged, or is on every replica.
+        """
         ...
 
     async def orphans(self, limit: int) -> list[str]:

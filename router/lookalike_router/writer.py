@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from lookalike_router.answer import ProductWrite, Request
 from lookalike_router.apply import Applied, Plan, apply
 from lookalike_router.core import Core
-from lookalike_router.errors import Repeated, RouterError, ShardTimedOut, ShardUnreachable
+from lookalike_router.errors import Repeated, RequestConflict, RouterError, ShardTimedOut, ShardUnreachable
 from lookalike_router.group import Group
 from lookalike_router.shard import Row
 from lookalike_router.slots import slot_of
@@ -163,19 +163,19 @@ class Writer:
             self._core.tombstones.add(product_id, version)
         for job in mine:
             if job.product_id in repeated:
-                _fail(job, Repeated(repeated[job.product_id]))
+                _fail(job, _said_before(job, repeated[job.product_id]))
         self._acknowledge(
             [job for job in mine if job.product_id not in repeated],
             Ended(gone, reached, finish.announce or reached > epoch),
         )
 
-    async def _repeated(self, jobs: Sequence[Job]) -> dict[str, str]:
+    async def _repeated(self, jobs: Sequence[Job]) -> dict[str, Answer]:
         """Return the first answers to those of the jobs whose request another router has answered meanwhile."""
-        asked = {job.request.request_id: job for job in jobs if job.request is not None}
+        asked = [(job.product_id, job.request) for job in jobs if job.request is not None]
         if not asked or not self._core.safeguards.idempotency:
             return {}
-        found = await self._core.store.answers(list(asked))
-        return {asked[name].product_id: answer.text for name, answer in found.items()}
+        found = await self._core.store.answers(sorted({request.request_id for _, request in asked}))
+        return {product_id: found[request.request_id] for product_id, request in asked if request.request_id in found}
 
     def _plan(self, jobs: Mapping[str, Job], begun: Sequence[Begun]) -> Plan:
         rows: list[Row] = []
@@ -208,7 +208,7 @@ class Writer:
         group: Group,
         jobs: Mapping[str, Job],
         begun: Sequence[Begun],
-        repeated: Mapping[str, str],
+        repeated: Mapping[str, Answer],
         outcome: Mapping[str, Applied],
         gone: Mapping[str, int],
     ) -> Finish:
@@ -279,6 +279,12 @@ def _rows(write: ProductWrite, version: int) -> list[Row]:
         )
         for picture in write.pictures
     ]
+
+
+def _said_before(job: Job, answer: Answer) -> RouterError:
+    if job.request is not None and job.request.digest != answer.digest:
+        return RequestConflict(answer.request_id)
+    return Repeated(answer.text)
 
 
 def _answer(job: Job, request: Request, gone: Mapping[str, int]) -> str:

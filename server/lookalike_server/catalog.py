@@ -139,6 +139,8 @@ class Catalog:
         stored = StoredProduct(product.product_id, product.attributes, tuple(one.picture for one in ready))
         embedded = sum(one.embedded for one in ready)
         unchanged = len(reusable) == len(rows) and bool(rows) and same(StoredProduct.of(rows), stored)
+        # What was read may be of a write that nobody acknowledged; only a write of one's own makes it stay.
+        unchanged = unchanged and await self._router.settled(product.product_id)
         outcome = Outcome.UNCHANGED if unchanged else Outcome.UPDATED if rows else Outcome.CREATED
         done = Upserted(stored, outcome, embedded, len(ready) - embedded)
         answer = replace(request, answer=written(done)) if request else None

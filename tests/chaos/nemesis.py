@@ -30,7 +30,7 @@ ODDS = {
     "half-close": 3,
     "full disk": 2,
     "impostor": 2,
-    "stray rows": 3,
+    "stray rows": 6,
     "store outage": 3,
 }
 ROUTER_GONE = ("kill a router", "kill a replica and a router", "pause a router")

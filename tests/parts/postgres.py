@@ -116,6 +116,11 @@ class Postgres:
             self._end(signal.SIGQUIT)
         shutil.rmtree(self.home, ignore_errors=True)
 
+    def backends(self) -> list[psutil.Process]:
+        """Return the processes that answer clients, one for each connection."""
+        assert self._process is not None
+        return [one for one in psutil.Process(self._process.pid).children() if HOST in " ".join(one.cmdline())]
+
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         assert process is not None

@@ -12,7 +12,4 @@ def test_batches_hold_every_product_once_in_order_and_few_rows_or_one_product(ro
     assert [one for batch in made for one in batch] == list(rows)
     assert all(batch for batch in made)
     assert all(sum(rows[one] for one in batch) <= ROWS_AT_ONCE or len(batch) == 1 for batch in made)
-    assert all(
-        sum(rows[one] for one in first) + rows[second[0]] > ROWS_AT_ONCE
-        for first, second in pairwise(made)
-    )
+    assert all(sum(rows[one] for one in first) + rows[second[0]] > ROWS_AT_ONCE for first, second in pairwise(made))

@@ -316,3 +316,19 @@ def test_a_product_that_is_replaced_while_it_is_read_does_not_vanish() -> None:
         made[f"{other}1"].paused = None
 
     play(scene, "ab", replicas=1)
+
+
+def test_what_nobody_acknowledged_is_not_taken_for_settled() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        await put(router, "p")
+        assert await router.settled("p")
+        made["a1"].deaf = made["a2"].deaf = True
+        with pytest.raises(ShardError):
+            await put(router, "p", pictures=2)
+        made["a1"].deaf = made["a2"].deaf = False
+        assert len((await router.get(["p"], S))["p"]) == 2
+        assert not await router.settled("p")
+        await put(router, "p", pictures=2)
+
+    play(scene)

@@ -6,7 +6,7 @@ import pytest
 from lookalike_router.core import Core
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.slots import SLOTS
-from lookalike_router.store import Sync
+from lookalike_router.store import Finish, Sync
 from lookalike_router.sweep import DUTY, Sweeper
 from tests.router.breakable import until
 from tests.router.stage import Stage, rows
@@ -92,7 +92,7 @@ def test_a_shard_that_cannot_be_asked_does_not_hold_the_sweep_up() -> None:
 def test_what_a_replica_behind_lacks_is_left_to_its_hints() -> None:
     async def scene(made: Stage, core: Core, reconciler: Reconciler) -> None:
         await made.hold("a/1", rows(5))
-        await made.store.mark_behind("a/2")
+        await made.store.finish("writer", Finish([], hints=[("a/2", "missed", False)]))
         await core.atlas.refresh()
         assert core.atlas.view.groups["a"].replicas[1].sync is Sync.BEHIND
         await Sweeper(core, reconciler).step()

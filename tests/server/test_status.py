@@ -41,9 +41,11 @@ def test_a_picture_refused_keeps_its_own_reason() -> None:
 
 
 def test_a_request_id_used_again_names_its_field() -> None:
-    told = refusal(router_errors.RequestConflict("was used before"))
+    told = refusal(router_errors.RequestConflict("r1"))
     assert (told.code, told.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
-    assert [(one.field, one.description) for one in told.violations] == [("request_id", "was used before")]
+    [(field, described)] = [(one.field, one.description) for one in told.violations]
+    assert field == "request_id"
+    assert "used before" in described
 
 
 def test_details_say_reason_fields_and_when_to_try_again() -> None:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from lookalike_router.decide import living
 from lookalike_router.safeguards import ALL, Safeguards
+from lookalike_router.shard import Head
 from lookalike_router.store import Sync
 from tests.chaos.checker import Violation, check
 from tests.chaos.history import Event, Fault, Outcome, Read, ReplicaRead, Settled, Shown, Write
@@ -123,19 +125,20 @@ async def _settle(world: World, troubles: Troubles) -> None:
 
 
 async def _well(world: World) -> bool:
+    """Say whether the shop is in order: nothing in hand or to be done, replicas equal, no dead rows."""
     if world.behind() or await world.store.hint_counts():
         return False
-    return all(len(set(map(frozenset, rows))) == 1 for rows in _held(world).values())
-
-
-def _held(world: World) -> dict[str, list[list[tuple[str, str, int]]]]:
-    """Return by shard what each of its replicas holds of its own slots."""
-    held: dict[str, list[list[tuple[str, str, int]]]] = {}
-    owners = world.owners
+    held: dict[str, set[frozenset[Head]]] = {}
     for place in world.places():
-        rows = [(r.product_id, r.image_id, r.version) for r in world.rows(place) if owners[r.product_id] == place.shard]
-        held.setdefault(place.shard, []).append(rows)
-    return held
+        heads = frozenset(
+            Head(row.product_id, row.image_id, row.version)
+            for row in world.rows(place)
+            if world.owners[row.product_id] == place.shard
+        )
+        held.setdefault(place.shard, set()).add(heads)
+    heads = frozenset(head for of in held.values() for one in of for head in one)
+    dead = await world.store.deaths(world.products)
+    return all(len(of) == 1 for of in held.values()) and living(set(heads), dead) == heads
 
 
 async def _look(world: World, client: Client) -> None:

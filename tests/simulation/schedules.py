@@ -93,11 +93,11 @@ class Schedule:
 def schedule(seed: int) -> Schedule:
     """Return the schedule of a seed: the same on every machine."""
     dice = random.Random(f"schedule {seed}")
-    count = dice.choice((1, 2, 2, 3, 3, 4))
+    count = dice.choice((1, 2, 3, 4, 6))
     # A few kinds at a time: what follows from two of them shows more often than in a storm of all.
     kinds = dice.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=2)
     troubles = tuple(sorted((trouble(dice, dice.choice(kinds)) for _ in range(count)), key=lambda one: one.at_s))
-    calls = dice.choice((4, 6, 8))
+    calls = dice.choice((4, 8, 12))
     return Schedule(
         seed=seed,
         shards=dice.choice((1, 2, 2)),

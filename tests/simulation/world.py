@@ -62,6 +62,7 @@ class World:
         """What was seen to be wrong at once."""
         self.history: list[Event] = []
         self.placement = placement(schedule.shards)
+        self.owners = {product: self.placement.owners[slot_of(product)] for product in self.products}
         self.endpoints: dict[str, Endpoint] = {}
         self.weather = Weather()
         self.nodes: list[Node] = []
@@ -80,11 +81,6 @@ class World:
         self.around.tally[kind] += 1
         self.around.say("FAULT", kind, target)
         self.add(Fault(self.now_s(), kind, target))
-
-    @property
-    def owners(self) -> dict[str, str]:
-        """The shard of each product."""
-        return {product: self.placement.owners[slot_of(product)] for product in self.products}
 
     @property
     def map(self) -> ShopMap:

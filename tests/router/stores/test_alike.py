@@ -122,9 +122,9 @@ class Alike(RuleBasedStateMachine):
     def mark_in_sync(self, name: str) -> None:
         self.step(lambda store: store.mark_in_sync(name))
 
-    @rule(name=REPLICAS)
-    def mark_behind(self, name: str) -> None:
-        self.step(lambda store: store.mark_behind(name))
+    @rule(product_ids=st.lists(PRODUCTS, unique=True))
+    def unsettled(self, product_ids: list[str]) -> None:
+        self.step(lambda store: store.unsettled(product_ids))
 
     @rule(name=REPLICAS, limit=st.integers(1, 3))
     def read_hints(self, name: str, limit: int) -> None:

@@ -157,23 +157,12 @@ async def test_a_replica_is_in_sync_again_when_no_hint_is_pending(founded: Store
     assert not await founded.mark_in_sync("a/9")
 
 
-async def test_a_replica_can_be_said_to_be_behind_without_a_hint(founded: Store) -> None:
-    for _ in range(2):
-        await founded.mark_behind("a/2")
-    assert (await replica(founded, "a/2")).sync is Sync.BEHIND
-    assert await epoch(founded) == PLACEMENT.epoch + 1
-    await founded.add_replica("a/3", "http://a3")
-    await founded.mark_behind("a/3")
-    assert (await replica(founded, "a/3")).sync is Sync.FILLING
-    await founded.mark_behind("a/9")
-
-
 async def test_a_router_lives_as_long_as_its_lease(founded: Store, other: Store, place: stores.Place) -> None:
     assert await founded.beat("r", LEASE_S, 1) == Beat(1, 0)
     await other.beat("s", 2 * LEASE_S, 1)
     place.wait(LEASE_S)
     assert await other.routers() == [RouterLease("r", False, 1), RouterLease("s", True, 1)]
-    await founded.mark_behind("a/2")
+    await founded.add_replica("a/3", "http://a3")
     assert await founded.beat("r", LEASE_S, 2) == Beat(2, 0)
     assert await other.routers() == [RouterLease("r", True, 2), RouterLease("s", True, 1)]
     await founded.leave("r")
@@ -270,7 +259,7 @@ async def test_tombstones_stay_while_an_old_row_could_come_back(
     elif reason == "recheck":
         await left(founded, Finish([], rechecks=[("a/2", "q")]))
     else:
-        await founded.mark_behind("a/2")
+        await founded.add_replica("a/3", "http://a3")
     place.wait(TOMBSTONES_KEPT_S + 1)
     await founded.prune()
     assert await founded.deaths(["p"])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lookalike_router.errors import LeaseLost, StaleMap
+from lookalike_router.errors import LeaseLost, ShardUnreachable, StaleMap
 from lookalike_router.store import (
     RECHECK_AFTER_S,
     VERSION_BITS,
@@ -167,11 +167,29 @@ async def test_what_a_router_held_when_it_left_is_left_to_others(founded: Store)
         await founded.finish("r", Finish(begun))
 
 
+async def two_of_b(founded: Store) -> None:
+    """Give shard b a second replica in sync, in two epochs."""
+    await founded.add_replica("b/2", "http://b2")
+    assert await founded.mark_in_sync("b/2")
+
+
+@pytest.mark.parametrize("lacking", [["b/1"], ["a/1", "a/2"]])
+async def test_a_shard_keeps_one_replica_in_sync_whatever_a_batch_leaves(founded: Store, lacking: list[str]) -> None:
+    begun = await hold(founded, "p")
+    with pytest.raises(ShardUnreachable, match="in sync"):
+        await founded.finish("r", Finish(begun, hints=[(one, "p", True) for one in lacking], tombstones={"p": 1}))
+    assert await founded.hint_counts() == {}
+    assert await founded.deaths(["p"]) == {}
+    assert await epoch(founded) == 1
+    assert await founded.finish("r", Finish(begun)) == 1
+
+
 async def test_replicas_that_lack_a_write_are_behind_from_one_new_epoch_on(founded: Store) -> None:
-    assert await left(founded, Finish([], hints=[("a/2", "p", False), ("b/1", "p", False)])) == 2
+    await two_of_b(founded)
+    assert await left(founded, Finish([], hints=[("a/2", "p", False), ("b/1", "p", False)])) == 4
     assert (await sync(founded, "a/1"), await sync(founded, "a/2")) == (Sync.IN_SYNC, Sync.BEHIND)
     assert await sync(founded, "b/1") is Sync.BEHIND
-    assert await left(founded, Finish([], hints=[("a/2", "q", False)])) == 2
+    assert await left(founded, Finish([], hints=[("a/2", "q", False)])) == 4
     assert await founded.hint_counts() == {"a/2": HintCount(2, 0.0), "b/1": HintCount(1, 0.0)}
 
 
@@ -273,6 +291,7 @@ async def test_a_recheck_of_a_product_whose_hint_is_pending_is_that_hint(founded
     await left(founded, Finish([], hints=[("a/2", "p", False)]))
     await left(founded, Finish([], rechecks=[("a/2", "p")]))
     assert await hints(founded, "a/2") == [("p", True, False)]
+    await two_of_b(founded)
     await left(founded, Finish([], hints=[("b/1", "p", False)], rechecks=[("b/1", "p")]))
     assert await hints(founded, "b/1") == [("p", True, False)]
 
@@ -296,14 +315,29 @@ async def test_rechecks_come_after_all_hints(founded: Store, place: Place) -> No
 
 
 async def test_a_batch_of_many_products_is_one_step(founded: Store) -> None:
+    await two_of_b(founded)
     many = [f"p{i}" for i in range(300)]
     begun = await hold(founded, *many)
     assert len({one.version for one in begun}) == 300
     lacking = [(name, one, True) for name in ("a/2", "b/1") for one in many]
     dead = {one.product_id: one.version - 1 for one in begun}
     said = [Answer(one, "digest", "text") for one in many]
-    assert await founded.finish("r", Finish(begun, hints=lacking, tombstones=dead, answers=said)) == 2
+    assert await founded.finish("r", Finish(begun, hints=lacking, tombstones=dead, answers=said)) == 4
     assert await founded.hint_counts() == {"a/2": HintCount(300, 0.0), "b/1": HintCount(300, 0.0)}
     assert await founded.deaths(many) == dead
     assert len(await founded.answers(many)) == 300
-    assert await epoch(founded) == 2
+    assert await epoch(founded) == 4
+
+
+async def test_a_product_is_unsettled_while_a_write_of_it_may_come_to_nothing(founded: Store) -> None:
+    assert await founded.unsettled(["p", "q"]) == set()
+    begun = await hold(founded, "p")
+    assert await founded.unsettled(["p", "q"]) == {"p"}
+    await founded.let_go("r", ["p"])
+    assert await founded.unsettled(["p", "q"]) == {"p"}
+    begun = await hold(founded, "p")
+    assert await founded.finish("r", Finish(begun, rechecks=[("a/2", "p")])) == 1
+    assert await founded.unsettled(["p", "q"]) == {"p"}
+    begun = await hold(founded, "q")
+    assert await founded.finish("r", Finish(begun)) == 1
+    assert await founded.unsettled(["q"]) == set()

@@ -1,6 +1,7 @@
 """The store in PostgreSQL goes away and comes back: calls fail soon, nothing is half-done, and nobody starts anew."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from functools import partial
 
@@ -113,6 +114,29 @@ async def test_calls_fail_soon_while_the_server_is_away_and_work_when_it_is_back
         assert all_alike(await traces(store, ["p"]))
         again = [await begun(store, f"q{i}") for i in range(8)]
         await store.finish("r", Finish(again))
+
+
+async def test_a_server_that_was_started_anew_between_two_calls_is_no_failure(
+    server: Postgres, store: SqlStore
+) -> None:
+    server.kill()
+    server.start()
+    assert (await store.look()).epoch == 1
+
+
+async def test_connections_that_hang_for_ever_are_given_up_for_new_ones(server: Postgres, store: SqlStore) -> None:
+    await asyncio.gather(*(store.look() for _ in range(50)))
+    opened = server.backends()
+    for one in opened:
+        one.send_signal(signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(HANGS_S):
+            outcomes = await asyncio.gather(*(store.look() for _ in range(50)), return_exceptions=True)
+            assert {type(one) for one in outcomes} == {StoreFailed}
+            assert (await store.look()).epoch == 1
+    finally:
+        for one in opened:
+            one.send_signal(signal.SIGCONT)
 
 
 async def test_what_was_acknowledged_is_there_after_the_server_was_killed_and_the_rest_is_whole_or_not(
