@@ -13,25 +13,25 @@ from tests.chaos.faults import Faults
 from tests.chaos.surgery import Surgeon
 from tests.chaos.tcp_proxy import Link
 
-# How often each kind of fault is chosen, relative to the others.
-ODDS = {
-    "kill a replica": 30,
+# How often each kind of fault comes, relative to the others.
+SHARES = {
+    "kill a replica": 24,
     "kill a router": 8,
     "kill a shard": 4,
     "kill a replica and a router": 5,
     "kill everything": 1,
     "pause a replica": 9,
     "pause a router": 5,
-    "part one link": 8,
-    "part a replica": 2,
-    "part a router": 2,
+    "part one link": 9,
+    "part a replica": 3,
+    "part a router": 3,
     "slow": 3,
-    "reset": 4,
+    "reset": 3,
     "half-close": 3,
-    "full disk": 2,
-    "impostor": 2,
-    "stray rows": 6,
-    "store outage": 3,
+    "full disk": 3,
+    "impostor": 3,
+    "stray rows": 5,
+    "store outage": 4,
 }
 ROUTER_GONE = ("kill a router", "kill a replica and a router", "pause a router")
 INSTEAD = ("kill a replica", "part one link", "reset")
@@ -64,6 +64,7 @@ class Nemesis:
         self._tempo = tempo
         self._dice = random.Random(f"{seed} nemesis")
         self._lite = {name: one for name, one in cast.replicas.items() if isinstance(one, LiteReplica)}
+        self._deck: list[str] = []
         self._running: list[Future[None]] = []
         self._replacements: list[Future[None]] = []
 
@@ -86,7 +87,8 @@ class Nemesis:
 
     def _kind(self) -> str:
         """Choose what happens next; a shop without any router shows nothing, and so one is left mostly."""
-        kind = self._dice.choices(list(ODDS), list(ODDS.values()))[0]
+        self._deck = self._deck or shuffled(SHARES, self._dice)
+        kind = self._deck.pop()
         all_up = all(router.condition is Condition.UP for router in self._cast.routers.values())
         return kind if all_up or kind not in ROUTER_GONE else self._dice.choice(INSTEAD)
 
@@ -170,3 +172,12 @@ class Nemesis:
             case "part a replica":
                 return [self._cast.link(one, replica) for one in self._cast.routers]
         return [self._cast.link(router, one) for one in self._cast.replicas]
+
+
+def shuffled(shares: Mapping[str, int], dice: random.Random) -> list[str]:
+    """Return each kind as often as its share says, spread evenly: a short run sees a little of everything."""
+    places: list[tuple[float, str]] = []
+    for kind, share in shares.items():
+        first = dice.random()
+        places += [((number + first) / share, kind) for number in range(share)]
+    return [kind for _, kind in sorted(places)]
