@@ -6,15 +6,14 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, cast
 
-from lookalike_router.memory_store import MemoryStore
-from lookalike_router.replica import Replica
-
 from lookalike_router.atlas import Atlas
 from lookalike_router.core import Core
 from lookalike_router.holds import Holds
 from lookalike_router.lease import Lease
+from lookalike_router.memory_store import MemoryStore
 from lookalike_router.placement import Placement, plan
 from lookalike_router.reconcile import Reconciler
+from lookalike_router.replica import Replica
 from lookalike_router.safeguards import ALL
 from lookalike_router.shard import Head, Row, Shard
 from lookalike_router.store import Finish, Sync
