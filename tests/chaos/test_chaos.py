@@ -10,9 +10,10 @@ from tests.chaos.runner import Played, Told, play
 from tests.chaos.workload import Pace
 
 SEED = 20260
-FAULTS_S = 60.0
+FAULTS_S = 50.0
 # A busy machine takes longer for them.
 FAULTS_LEAST = {"kills": 10, "pauses": 2, "partitions": 2}
+HARSH_S = 10.0
 HARSH = Odds(double=0.3, lose=0.3)
 LOST_LEAST = DOUBLED_LEAST = WRITES_LEAST = 20
 
@@ -40,7 +41,7 @@ def test_a_shop_whose_processes_die_stop_and_lose_each_other_keeps_every_promise
 
 
 def test_with_a_third_of_replies_lost_and_of_requests_doubled_each_write_takes_effect_once() -> None:
-    played = play(Told(15.0, SEED, odds=HARSH, pace=Pace(write_pause_s=0.03), tempo=None), say)
+    played = play(Told(HARSH_S, SEED, odds=HARSH, pace=Pace(write_pause_s=0.03), tempo=None), say)
     assert verdict(played) == []
     assert played.counts["writes"] >= WRITES_LEAST
     assert played.counts["lost_replies"] >= LOST_LEAST
