@@ -28,12 +28,21 @@ class Lease:
         self._until = 0.0
         self._renew_at = 0.0
         self._told = 0
+        self._lapses = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
     def valid(self) -> bool:
         """Whether the lease runs; what was read while it did not may be of an old map."""
         return asyncio.get_running_loop().time() < self._until
+
+    def mark(self) -> int:
+        """Return what `kept` is told later."""
+        return self._lapses if self.valid else -1
+
+    def kept(self, mark: int) -> bool:
+        """Say whether the lease has run ever since `mark`; it may have lapsed and been renewed meanwhile."""
+        return self.valid and self._lapses == mark
 
     async def start(self) -> None:
         """Take the lease, and keep it from now on. Raises StoreFailed."""
@@ -47,6 +56,7 @@ class Lease:
         beat = await self._store.beat(self._router, self._timing.lease_s, epoch)
         self._told = epoch
         await self._atlas.refresh(beat)
+        self._lapses += not self.valid
         self._until = begun_s + self._timing.lease_s
         self._renew_at = begun_s + self._timing.lease_s * RENEW_AFTER
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,15 @@ from lookalike_router.answer import (
 from lookalike_router.ask import Asker
 from lookalike_router.atlas import Atlas, Connect
 from lookalike_router.core import Core
-from lookalike_router.errors import MapConflict, ModelConflict, Repeated, RequestConflict, RouterError, ShardRefused
+from lookalike_router.errors import (
+    LeaseLost,
+    MapConflict,
+    ModelConflict,
+    Repeated,
+    RequestConflict,
+    RouterError,
+    ShardRefused,
+)
 from lookalike_router.fill import Filling, strangers
 from lookalike_router.filter import Filter
 from lookalike_router.founding import close_all, join_new, opened_map
@@ -49,6 +57,10 @@ from lookalike_router.verify import verifying
 from lookalike_router.writer import Writer
 
 JOIN_DEADLINE_S = 30.0
+# A lease that lapses in the middle of a read is renewed and the read repeated; twice in a row is no accident any more.
+READS_MAX = 2
+
+Answered = TypeVar("Answered")
 
 
 class Router:
@@ -118,6 +130,7 @@ class Router:
         """Return for each of `queries` (n, 256) the `limit` best products; a lost shard costs coverage only."""
         if queries.ndim != 2 or queries.shape[1] != DIM or not 1 <= limit <= ROWS_MAX:
             raise ValueError(f"queries are (n, {DIM}), limit is 1 to {ROWS_MAX}; got {queries.shape} and {limit}")
+        mark = self._core.lease.mark()
         view = self._core.atlas.view
         owners = [group for group in view.groups.values() if group.ranges]
         question = Question(queries, limit, where, score_min)
@@ -132,7 +145,7 @@ class Router:
             slots_fraction=covered / SLOTS,
             missing=found.missing,
             behind=found.behind,
-            stale=not self._core.lease.valid,
+            stale=not self._core.lease.kept(mark),
         )
         return Found([hits(products) for products in found.merged], coverage, found.explained)
 
@@ -175,14 +188,16 @@ class Router:
         await self._core.store.record(Answer(request.request_id, request.digest, request.answer))
 
     async def get(self, product_ids: Sequence[str], deadline_s: float) -> dict[str, list[Row]]:
-        """Return the rows of those products that exist; raise ShardError if an owner cannot say."""
-        return await self._reads().get(product_ids, asyncio.get_running_loop().time() + deadline_s)
+        """Return the rows of those products that exist; raise ShardError if an owner cannot say, or LeaseLost."""
+        until = asyncio.get_running_loop().time() + deadline_s
+        return await self._current(lambda reads: reads.get(product_ids, until))
 
     async def scan(
         self, after: tuple[int, str] | None, limit: int, *, where: Filter | None = None, deadline_s: float
     ) -> Page:
-        """Return the `limit` products that follow `after` in the order (slot, product_id). Raises ShardError."""
-        return await self._reads().scan(after, limit, where, asyncio.get_running_loop().time() + deadline_s)
+        """Return the `limit` products that follow `after` in the order (slot, product_id); raises as `get`."""
+        until = asyncio.get_running_loop().time() + deadline_s
+        return await self._current(lambda reads: reads.scan(after, limit, where, until))
 
     def topology(self) -> Topology:
         """Return the placement map."""
@@ -248,9 +263,21 @@ class Router:
         """Return what says whether a row is dead to a read that begins now."""
         return partial(self._core.tombstones.dead, since_s=asyncio.get_running_loop().time())
 
-    def _reads(self) -> Reads:
-        view = self._core.atlas.view
-        return Reads(self._asker, view.groups, view.placement.owners, self._dead(), self._core.safeguards)
+    async def _current(self, read: Callable[[Reads], Awaitable[Answered]]) -> Answered:
+        """Return what was read under a map that was the shop's all the while.
+
+        A router that slept, or that cannot reach the store, may read from a replica that others know to be behind; a
+        search says so in its coverage, these answers have no place for it. Raises LeaseLost or StoreFailed.
+        """
+        for _ in range(READS_MAX):
+            await self._core.lease.check()
+            mark = self._core.lease.mark()
+            view = self._core.atlas.view
+            reads = Reads(self._asker, view.groups, view.placement.owners, self._dead(), self._core.safeguards)
+            found = await read(reads)
+            if self._core.lease.kept(mark):
+                return found
+        raise LeaseLost("this router lost its lease again and again while it read; ask again")
 
     def _writer(self, product_id: str) -> Writer:
         """Return the writer of the shard that owns a product."""

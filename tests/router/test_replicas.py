@@ -291,6 +291,8 @@ def test_a_store_that_is_away_costs_writes_and_no_reads() -> None:
         answer = await router.search(PICTURES[0][None], 100, deadline_s=S)
         assert answer.coverage.stale
         assert len(answer.answers[0]) == 1
+        with pytest.raises(StoreFailed):
+            await router.get(["p"], S)
         made.store.begin, made.store.look, made.store.beat = real  # type: ignore[method-assign]
         await asyncio.sleep(1)
         await put(router, "q")
@@ -330,5 +332,26 @@ def test_what_nobody_acknowledged_is_not_taken_for_settled() -> None:
         assert len((await router.get(["p"], S))["p"]) == 2
         assert not await router.settled("p")
         await put(router, "p", pictures=2)
+
+    play(scene)
+
+
+def test_a_router_that_slept_shows_nothing_that_others_replaced_meanwhile() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        await put(one, "p")
+        lease = one._core.lease
+        assert lease._task is not None
+        lease._task.cancel()  # it sleeps: nothing of its own goes on
+        await asyncio.sleep(5.0)
+        made["a2"].down = True
+        assert await two.delete("p", S) == 1
+        made["a2"].down, made["a1"].paused = False, asyncio.Event()
+        assert sync(one, "a/2") is Sync.IN_SYNC  # as it still believes
+        reading = asyncio.ensure_future(one.get(["p"], 2.0))
+        await asyncio.sleep(1.0)
+        made["a1"].paused.set()
+        made["a1"].paused = None
+        assert await reading == {}
 
     play(scene)

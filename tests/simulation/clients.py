@@ -142,6 +142,7 @@ class Client:
     async def _upsert(self, node: Node, order: Order, until: float) -> str:
         rows = (await node.router.get([order.product], self._left_s(until))).get(order.product, [])
         unchanged = bool(rows) and shown(order.product, rows).marker == order.marker
+        unchanged = unchanged and await node.router.settled(order.product)
         outcome = "unchanged" if unchanged else "updated" if rows else "created"
         request = Request(order.request, order.request, outcome)
         if unchanged:
