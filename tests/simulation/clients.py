@@ -6,7 +6,7 @@ here in the same order.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -141,7 +141,7 @@ class Client:
 
     async def _upsert(self, node: Node, order: Order, until: float) -> str:
         rows = (await node.router.get([order.product], self._left_s(until))).get(order.product, [])
-        unchanged = bool(rows) and shown(order.product, rows).marker == order.marker
+        unchanged = bool(rows) and shown(rows).marker == order.marker
         unchanged = unchanged and await node.router.settled(order.product)
         outcome = "unchanged" if unchanged else "updated" if rows else "created"
         request = Request(order.request, order.request, outcome)
@@ -200,11 +200,16 @@ class Client:
 
     async def _get(self, node: Node, product: str, until: float) -> "Seen":
         found = await node.router.get([product], until - self._world.now_s())
-        return tuple(shown(name, rows) for name, rows in found.items()), None, (product,)
+        return self._seen(found.values()), None, (product,)
 
     async def _scan(self, node: Node, product: str, until: float) -> "Seen":
         page = await node.router.scan(None, LIMIT, deadline_s=until - self._world.now_s())
-        return tuple(shown(rows[0].product_id, rows) for rows in page.products), None, None
+        return self._seen(page.products), None, None
+
+    def _seen(self, products: Iterable[Sequence[Stored]]) -> tuple[Shown, ...]:
+        for rows in products:
+            self._world.versions.setdefault(rows[0].product_id, {})[rows[0].version] = shown(rows).marker
+        return tuple(map(shown, products))
 
 
 Seen = tuple[tuple[Shown, ...], Claim | None, tuple[str, ...] | None]
@@ -222,10 +227,10 @@ def product_of(order: Order, request: Request | None) -> ProductWrite:
     return ProductWrite(order.product, MODEL, {"title": order.marker}, pictures, request)
 
 
-def shown(product_id: str, rows: Sequence[Stored]) -> Shown:
+def shown(rows: Sequence[Stored]) -> Shown:
     """Return what a product's rows show."""
     titles = sorted({counted(str(row.attributes["title"]), len(rows)) for row in rows})
-    return Shown(product_id, " and ".join(titles), max(row.version for row in rows))
+    return Shown(rows[0].product_id, " and ".join(titles))
 
 
 def counted(title: str, pictures: int) -> str:

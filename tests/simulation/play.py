@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from lookalike_router.decide import living
 from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.shard import Head
 from lookalike_router.store import Sync
-from tests.chaos.checker import Violation, check
+from tests.chaos.checker import RepeatedEffect, Violation, check
 from tests.chaos.history import Event, Fault, Outcome, Read, ReplicaRead, Settled, Shown, Write
 from tests.simulation.clients import BrokenCode, Client, Order, product_of
 from tests.simulation.loop import Deadlock, Livelock, VirtualLoop, run
@@ -91,7 +92,7 @@ async def _play(schedule: Schedule, safeguards: Safeguards, played: Played, trac
         await _settle(world, troubles)
         played.healed_s = world.now_s() - healed_s
         await _look(world, clients[0])
-        played.violations += check(world.history)
+        played.violations += [*check(world.history), *returned(world)]
         await _probe(world)
     finally:
         played.violations += world.found
@@ -154,6 +155,14 @@ async def _look(world: World, client: Client) -> None:
                 world.found.append(NoAnswer("", f"the last of many: {world.history[-1]}"))
                 break
             await asyncio.sleep(LOOK_S / 2)
+
+
+def returned(world: World) -> Iterator[Violation]:
+    """Find what was written again after something else, though a request takes effect once."""
+    for product, markers in world.versions.items():
+        shown = [marker for marker, _ in groupby(markers[version] for version in sorted(markers))]
+        for marker in {marker for marker in shown if shown.count(marker) > 1}:
+            yield RepeatedEffect(product, f"{marker!r} comes back after another write: {shown}")
 
 
 async def _whole(world: World, client: Client, node: Node) -> bool:

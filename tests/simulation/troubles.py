@@ -152,8 +152,11 @@ class Troubles:
         if node is not None:
             self._world.broke(trouble.kind, node.link.name)
             node.link.kill()
-            await asyncio.sleep(RESTART_S)
-            await self._world.open()
+            self._operators.append(asyncio.create_task(self._start_again()))
+
+    async def _start_again(self) -> None:
+        await asyncio.sleep(RESTART_S)
+        await self._world.open()
 
     async def _stray(self, trouble: Trouble) -> None:
         """Put rows where they do not belong: an old copy of a product, and one that nobody wrote."""

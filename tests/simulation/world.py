@@ -61,6 +61,8 @@ class World:
         self.found: list[Violation] = []
         """What was seen to be wrong at once."""
         self.history: list[Event] = []
+        self.versions: dict[str, dict[int, str]] = {}
+        """What was seen of each product, by version."""
         self.placement = placement(schedule.shards)
         self.owners = {product: self.placement.owners[slot_of(product)] for product in self.products}
         self.endpoints: dict[str, Endpoint] = {}
