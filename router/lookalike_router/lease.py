@@ -80,6 +80,10 @@ class Lease:
                 raise ShardTimedOut("store", "another router has not seen the change yet; whether it stands is unknown")
             await asyncio.sleep(self._timing.poll_s / 4)
 
+    async def seen_now(self, until: float) -> None:
+        """Return once every live router works with the store's map of now; raises as `seen_by_all`."""
+        await self.seen_by_all((await self._store.look()).epoch, until)
+
     async def close(self) -> None:
         """Give the lease back; if the store is away it ends by itself."""
         if self._task is not None:

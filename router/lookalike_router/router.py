@@ -59,6 +59,8 @@ from lookalike_router.writer import Writer
 JOIN_DEADLINE_S = 30.0
 # A lease that lapses in the middle of a read is renewed and the read repeated; twice in a row is no accident any more.
 READS_MAX = 2
+# Routers look at the store ten times a second, and a dead one counts until its lease has ended.
+SEEN_DEADLINE_S = 5.0
 
 Answered = TypeVar("Answered")
 
@@ -174,14 +176,20 @@ class Router:
             return None
         if answer.digest != digest:
             raise RequestConflict(request_id)
+        # Who gave the answer first may have failed to wait until everybody knew what its write changed.
+        await self._core.lease.seen_now(asyncio.get_running_loop().time() + SEEN_DEADLINE_S)
         return answer.text
 
     async def settled(self, product_id: str) -> bool:
         """Say whether what was just read of a product was acknowledged: else only a write may answer for it.
 
-        A write that never finished can be read from the replica that has it, and is lost with that replica.
+        A write that never finished can be read from the replica that has it, and is lost with that replica. Raises
+        StoreFailed, and ShardTimedOut where another router does not see the newest map in time.
         """
-        return not await self._core.store.unsettled([product_id])
+        if await self._core.store.unsettled([product_id]):
+            return False
+        await self._core.lease.seen_now(asyncio.get_running_loop().time() + SEEN_DEADLINE_S)
+        return True
 
     async def record(self, request: Request) -> None:
         """Keep the answer to a request that had nothing to write. Raises StoreFailed."""

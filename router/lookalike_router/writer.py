@@ -51,6 +51,8 @@ class Ended:
     epoch: int
     announced: bool
     """Whether every router must have seen the epoch first."""
+    repeated: Mapping[str, Answer]
+    """First answers of another router, for the products whose request it has answered."""
 
 
 class Writer:
@@ -161,13 +163,9 @@ class Writer:
         reached = await self._core.holds.finish(finish, epoch)
         for product_id, version in self._dead(jobs, fresh).items():
             self._core.tombstones.add(product_id, version)
-        for job in mine:
-            if job.product_id in repeated:
-                _fail(job, _said_before(job, repeated[job.product_id]))
-        self._acknowledge(
-            [job for job in mine if job.product_id not in repeated],
-            Ended(gone, reached, finish.announce or reached > epoch),
-        )
+        # Who answered a request first may not have waited yet until everybody knew what its write changed.
+        announced = finish.announce or reached > epoch or bool(repeated)
+        self._acknowledge(mine, Ended(gone, reached, announced, repeated))
 
     async def _repeated(self, jobs: Sequence[Job]) -> dict[str, Answer]:
         """Return the first answers to those of the jobs whose request another router has answered meanwhile."""
@@ -247,7 +245,7 @@ class Writer:
         """Tell the callers: at once, or when every router has seen what it must know. The next batch need not wait."""
         if not ended.announced:
             for job in jobs:
-                _succeed(job, ended.gone)
+                _end(job, ended)
             return
         task = asyncio.ensure_future(self._when_seen(jobs, ended))
         self._said.add(task)
@@ -261,7 +259,7 @@ class Writer:
                 _fail(job, error)
         else:
             for job in jobs:
-                _succeed(job, ended.gone)
+                _end(job, ended)
 
 
 def _rows(write: ProductWrite, version: int) -> list[Row]:
@@ -291,9 +289,12 @@ def _answer(job: Job, request: Request, gone: Mapping[str, int]) -> str:
     return request.answer if job.write is not None else str(gone[job.product_id])
 
 
-def _succeed(job: Job, gone: Mapping[str, int]) -> None:
-    if not job.done.done():
-        job.done.set_result(gone[job.product_id])
+def _end(job: Job, ended: Ended) -> None:
+    """Tell a caller what its write came to."""
+    if job.product_id in ended.repeated:
+        _fail(job, _said_before(job, ended.repeated[job.product_id]))
+    elif not job.done.done():
+        job.done.set_result(ended.gone[job.product_id])
 
 
 def _fail(job: Job, error: BaseException) -> None:
