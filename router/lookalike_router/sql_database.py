@@ -29,6 +29,7 @@ from sqlalchemy import (
     create_engine,
     event,
     func,
+    inspect,
     literal,
     select,
 )
@@ -180,7 +181,6 @@ class Database:
         try:
             with engine.connect() as connection, connection.begin():
                 self._lock(connection)
-                METADATA.create_all(connection)
                 self._check_schema(connection)
         except BaseException:
             engine.dispose()
@@ -188,10 +188,13 @@ class Database:
         return engine
 
     def _check_schema(self, connection: Connection) -> None:
-        version = connection.execute(select(FACTS.c.value).where(FACTS.c.name == "schema")).scalar_one_or_none()
-        if version is None:
+        """Make the tables of a new store; refuse one that another version made."""
+        if not inspect(connection).has_table(FACTS.name):
+            METADATA.create_all(connection)
             connection.execute(FACTS.insert().values(name="schema", value=SCHEMA_VERSION))
-        elif version != SCHEMA_VERSION:
+            return
+        version = connection.execute(select(FACTS.c.value).where(FACTS.c.name == "schema")).scalar_one_or_none()
+        if version != SCHEMA_VERSION:
             raise self._failed(
                 f"was made by another version (schema {version}, this one reads {SCHEMA_VERSION}); "
                 "start a new store with empty shards and import again"
