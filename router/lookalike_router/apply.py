@@ -38,6 +38,8 @@ class Applied:
     error: ShardError | None = None
     gone: dict[str, int] = field(default_factory=dict)
     """Pictures that the product had there, by product."""
+    heads: Sequence[Head] = ()
+    """The rows of the products that it had."""
     closed: bool = False
     """Whether nobody waits any more: what was not sent by then must not be."""
 
@@ -74,6 +76,7 @@ async def _apply(replica: Replica, plan: Plan, until: float, into: Applied) -> N
         return
     try:
         heads = await replica.shard.heads(list(plan.begun), until - loop.time())
+        into.heads = heads
         gone = _older(replica.name, heads, plan)
         if into.closed or loop.time() >= until or not plan.may_send():
             raise ShardTimedOut(replica.name, "was too late to be written to")
@@ -106,7 +109,7 @@ def _closed(name: str, one: Applied) -> Applied:
     """Close what came of a replica, and return a copy that a late end does not change any more."""
     one.closed = True
     late = None if one.done or one.error else ShardTimedOut(name, "did not confirm the write in time")
-    return Applied(one.done, one.sent, one.error or late, dict(one.gone), closed=True)
+    return Applied(one.done, one.sent, one.error or late, dict(one.gone), one.heads, closed=True)
 
 
 def _seen(task: asyncio.Task[None]) -> None:

@@ -1,6 +1,6 @@
 """Names what the working parts of one router share. Decides nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lookalike_router.atlas import Atlas
@@ -8,7 +8,7 @@ from lookalike_router.errors import StaleMap
 from lookalike_router.holds import Holds
 from lookalike_router.lease import Lease
 from lookalike_router.safeguards import Safeguards
-from lookalike_router.store import Begun, Store
+from lookalike_router.store import Answer, Begun, Store
 from lookalike_router.timing import Timing
 from lookalike_router.tombstones import Tombstones
 
@@ -29,7 +29,9 @@ class Core:
     safeguards: Safeguards
     timing: Timing
 
-    async def take(self, product_ids: Sequence[str]) -> tuple[list[Begun], set[str], int]:
+    async def take(
+        self, product_ids: Sequence[str], answers: Mapping[str, Answer] | None = None
+    ) -> tuple[list[Begun], set[str], int]:
         """Take hold of products under the newest map; return those taken, those held by others, and the map's epoch.
 
         Raises LeaseLost or StoreFailed: then nothing was taken.
@@ -38,7 +40,7 @@ class Core:
         for _ in range(REFRESHES_MAX):
             epoch = self.atlas.view.epoch
             try:
-                return *await self.holds.take(product_ids, epoch), epoch
+                return *await self.holds.take(product_ids, epoch, answers), epoch
             except StaleMap:
                 await self.atlas.refresh()
         raise StaleMap("the map changes faster than this router can follow; send the write again")

@@ -3,10 +3,11 @@
 The newest version of a product that lives is the right one, on every replica; what a tombstone covers is dead.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lookalike_router.shard import Head
+from lookalike_router.store import Answer, Begun
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,12 @@ def living(heads: set[Head], dead: Mapping[str, int]) -> set[Head]:
         if head.version > max(dead.get(head.product_id, 0), newest.get(head.product_id, 0)):
             newest[head.product_id] = head.version
     return {head for head in heads if newest.get(head.product_id) == head.version}
+
+
+def took_effect(begun: Iterable[Begun], listed: Iterable[Sequence[Head]]) -> list[Answer]:
+    """Return the answers to unfinished writes of which some replica has rows: sent again, they must not write again."""
+    there = {(head.product_id, head.version) for heads in listed for head in heads}
+    return [left.answer for one in begun for left in one.unfinished if (one.product_id, left.version) in there]
 
 
 def _order(head: Head) -> tuple[str, str, int]:

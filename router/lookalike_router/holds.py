@@ -6,10 +6,10 @@ and let go later: nothing stays held by a router that lives.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lookalike_router.errors import RouterError, StoreFailed
-from lookalike_router.store import Begun, Busy, Finish, Store
+from lookalike_router.store import Answer, Begun, Busy, Finish, Store
 
 # A store that did not answer may still do what it was told: a connection that was cut had its commit on the way, or the
 # server was paused. For so long what was begun then is let go of again and again.
@@ -33,7 +33,9 @@ class Holds:
         """Return the epoch up to which everything that was begun under older ones has ended."""
         return min(self._begun_under, default=self._view_epoch())
 
-    async def take(self, product_ids: Sequence[str], epoch: int) -> tuple[list[Begun], set[str]]:
+    async def take(
+        self, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
+    ) -> tuple[list[Begun], set[str]]:
         """Take hold of products; return those taken, and the names of those in another hand.
 
         Whoever takes calls `finish` or `drop` with all of them. Raises StaleMap, LeaseLost, StoreFailed.
@@ -45,7 +47,7 @@ class Holds:
         self._in_hand.update(free)
         self._begun_under[epoch] += 1
         try:
-            outcome = await self._store.begin(self._router, free, epoch)
+            outcome = await self._store.begin(self._router, free, epoch, answers)
         except BaseException as error:
             self._ended(epoch)
             if isinstance(error, RouterError) and not isinstance(error, StoreFailed):

@@ -11,6 +11,7 @@ from lookalike_router.store import (
     RECHECK_AFTER_S,
     ROUTERS_KEPT_S,
     TOMBSTONES_KEPT_S,
+    UNFINISHED_MAX,
     VERSION_BITS,
     Answer,
     Beat,
@@ -24,6 +25,7 @@ from lookalike_router.store import (
     ShopMap,
     Sync,
     Tombstone,
+    Unfinished,
     keep_one_in_sync,
 )
 
@@ -32,6 +34,7 @@ from lookalike_router.store import (
 class _Hold:
     router: str
     version: int
+    unfinished: tuple[Unfinished, ...] = ()
     let_go: bool = False
 
 
@@ -178,13 +181,15 @@ class MemoryStore:
         """Return every router that has not left."""
         return [RouterLease(name, self._live(name), lease.epoch) for name, lease in sorted(self._leases.items())]
 
-    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+    async def begin(
+        self, router: str, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
+    ) -> list[Begun | Busy]:
         """Take hold of products, in order; see Store.begin."""
         if not self._live(router):
             raise LeaseLost("this router's lease has ended; send the write again")
         if epoch != self._epoch or self._map is None:
             raise StaleMap(f"the map has epoch {self._epoch}, not {epoch}")
-        return [self._begin(router, product_id) for product_id in product_ids]
+        return [self._begin(router, product_id, (answers or {}).get(product_id)) for product_id in product_ids]
 
     async def finish(self, router: str, finish: Finish) -> int:
         """Write what a batch left and let go of its products; see Store.finish."""
@@ -338,16 +343,18 @@ class MemoryStore:
         lease = self._leases.get(router)
         return lease is not None and lease.ends_s > self._now_s()
 
-    def _begin(self, router: str, product_id: str) -> Begun | Busy:
+    def _begin(self, router: str, product_id: str, answer: Answer | None) -> Begun | Busy:
         hold = self._holds.get(product_id)
         if hold is not None and not hold.let_go and self._live(hold.router):
             return Busy(product_id)
         death = self._dead.get(product_id)
         deleted = death.version if death is not None else 0
         self._version = max(int(self._now_s() * 1000) << VERSION_BITS, self._version + 1, deleted + 1)
-        self._holds[product_id] = _Hold(router, self._version)
+        left = hold.unfinished if hold is not None else ()
+        mine = (Unfinished(self._version, answer),) if answer is not None else ()
+        self._holds[product_id] = _Hold(router, self._version, (*left, *mine)[-UNFINISHED_MAX:])
         feared = any(product_id in of and of[product_id].unknown for of in self._hints.values())
-        return Begun(product_id, self._version, deleted, hold is not None or feared, hold is not None)
+        return Begun(product_id, self._version, deleted, hold is not None or feared, hold is not None, left)
 
     def _leave_hints(self, finish: Finish) -> None:
         """Write a batch's hints and rechecks; one new epoch at most, whatever it changes."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from lookalike_router.core import Core
-from lookalike_router.decide import Mend, mends
+from lookalike_router.decide import Mend, mends, took_effect
 from lookalike_router.errors import ShardError, ShardFailed
 from lookalike_router.group import Group
 from lookalike_router.replica import Away, Replica
@@ -72,7 +72,8 @@ class Reconciler:
         except BaseException:
             self._core.holds.drop(begun, epoch)
             raise
-        left = Finish(begun, rechecks=_rechecks(group, begun))
+        settled = took_effect(begun, listed.values()) if self._core.safeguards.idempotency else ()
+        left = Finish(begun, rechecks=_rechecks(group, begun), answers=settled)
         await self._core.holds.finish(_finish(group, left, hints, listed, wrong, failed) if change else left, epoch)
         differed = {name for mend in wrong.values() for name in mend.products}
         return Reconciled(tuple(sorted(differed)), tuple(sorted(busy)), unreached, tuple(failed))

@@ -50,6 +50,7 @@ HOLDS = Table(
     Column("router", String, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("let_go", Boolean, nullable=False),
+    Column("unfinished", String, nullable=False),
 )
 HINTS = Table(
     "hints",

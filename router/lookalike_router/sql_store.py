@@ -88,10 +88,12 @@ class SqlStore:
         """Return every router that has not left."""
         return await self._database.read(_routers)
 
-    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+    async def begin(
+        self, router: str, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
+    ) -> list[Begun | Busy]:
         """Take hold of products; raise LeaseLost or StaleMap."""
         return await self._database.write(
-            partial(sql_writes.begin, router=router, product_ids=product_ids, epoch=epoch)
+            partial(sql_writes.begin, router=router, product_ids=product_ids, epoch=epoch, given=answers or {})
         )
 
     async def finish(self, router: str, finish: Finish) -> int:

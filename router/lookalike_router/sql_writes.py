@@ -1,5 +1,6 @@
 """Keeps who writes what, what is dead, and which answers were given. Knows no vectors, and of the map its epoch."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
@@ -14,6 +15,7 @@ from lookalike_router.store import (
     ANSWERS_KEPT_S,
     ROUTERS_KEPT_S,
     TOMBSTONES_KEPT_S,
+    UNFINISHED_MAX,
     VERSION_BITS,
     Answer,
     Begun,
@@ -21,12 +23,15 @@ from lookalike_router.store import (
     Finish,
     Sync,
     Tombstone,
+    Unfinished,
 )
 
 VERSION, TOMBSTONE = "version", "tombstone"
 
 
-def begin(tx: Transaction, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+def begin(
+    tx: Transaction, router: str, product_ids: Sequence[str], epoch: int, given: Mapping[str, Answer]
+) -> list[Begun | Busy]:
     """Take hold of products; see Store.begin."""
     live = set(tx.connection.execute(select(ROUTERS.c.router).where(ROUTERS.c.until > tx.now)).scalars())
     if router not in live:
@@ -49,23 +54,36 @@ def begin(tx: Transaction, router: str, product_ids: Sequence[str], epoch: int) 
             continue
         version = max(int(tx.now * 1000) << VERSION_BITS, version + 1, dead.get(product_id, 0) + 1)
         left = hold is not None
-        begun = Begun(product_id, version, dead.get(product_id, 0), left or product_id in suspects, left)
+        unfinished = _opened(hold.unfinished) if hold is not None else ()
+        begun = Begun(product_id, version, dead.get(product_id, 0), left or product_id in suspects, left, unfinished)
         taken[product_id] = begun
         outcome.append(begun)
     if taken:
-        _hold(tx, router, list(taken.values()))
+        _hold(tx, router, list(taken.values()), given)
         set_counter(tx, VERSION, version)
     return outcome
 
 
-def _hold(tx: Transaction, router: str, taken: Sequence[Begun]) -> None:
+def _hold(tx: Transaction, router: str, taken: Sequence[Begun], given: Mapping[str, Answer]) -> None:
     left = [one.product_id for one in taken if one.left]
     if left:
         tx.connection.execute(delete(HOLDS).where(tx.among(HOLDS.c.product_id, left)))
     fields = {"router": router, "let_go": False}
-    tx.connection.execute(
-        insert(HOLDS), [{"product_id": one.product_id, "version": one.version, **fields} for one in taken]
-    )
+    rows = [
+        {"product_id": one.product_id, "version": one.version, "unfinished": _closed(one, given), **fields}
+        for one in taken
+    ]
+    tx.connection.execute(insert(HOLDS), rows)
+
+
+def _closed(begun: Begun, given: Mapping[str, Answer]) -> str:
+    """Return what a hold keeps of the writes under requests that it stands for, as JSON."""
+    mine = [Unfinished(begun.version, given[begun.product_id])] if begun.product_id in given else []
+    return json.dumps([asdict(one) for one in [*begun.unfinished, *mine][-UNFINISHED_MAX:]])
+
+
+def _opened(text: str) -> tuple[Unfinished, ...]:
+    return tuple(Unfinished(one["version"], Answer(**one["answer"])) for one in json.loads(text))
 
 
 def finish(tx: Transaction, router: str, left: Finish) -> int:

@@ -22,6 +22,8 @@ ANSWERS_KEPT_S = 3_600.0
 ROUTERS_KEPT_S = 3_600.0
 # A replica that was away for less comes back by its hints; a backup that is older is not one to bring back.
 TOMBSTONES_KEPT_S = 7 * 86_400.0
+# Tries of one product that came to nothing, one after the other, with nobody who settled it in between.
+UNFINISHED_MAX = 8
 # Below the milliseconds, so that 65,536 writes in one need not run ahead of the clock.
 VERSION_BITS = 16
 
@@ -87,6 +89,24 @@ class RouterLease:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The first answer to a request, for those who send it again."""
+
+    request_id: str
+    digest: str
+    """Of the payload, so that another one under the same id is noticed."""
+    text: str
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A write under a request that did not finish: if rows of its `version` are there, it took effect nevertheless."""
+
+    version: int
+    answer: Answer
+
+
+@dataclass(frozen=True)
 class Begun:
     """A product that one router alone may write now, until it finishes, lets go, or its lease ends."""
 
@@ -99,6 +119,8 @@ class Begun:
     """Whether a write of this product whose outcome nobody knows may still reach a replica."""
     left: bool = False
     """Whether it is suspect because somebody left it: it was let go, or its router died. Not yet in any hint."""
+    unfinished: tuple[Unfinished, ...] = ()
+    """What those who left it were writing under requests, the oldest first."""
 
 
 @dataclass(frozen=True)
@@ -138,16 +160,6 @@ class Tombstone:
     number: int
     product_id: str
     version: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The first answer to a request, for those who send it again."""
-
-    request_id: str
-    digest: str
-    """Of the payload, so that another one under the same id is noticed."""
-    text: str
 
 
 @dataclass(frozen=True)
@@ -241,8 +253,12 @@ class Store(Protocol):
         """Return every router that has not left."""
         ...
 
-    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+    async def begin(
+        self, router: str, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
+    ) -> list[Begun | Busy]:
         """Take hold of products, in order, each once; durable, so that whoever comes after a crash finds them.
+
+        `answers`, by product, is what the writes under requests will be answered with when they are finished.
 
         A product that a dead router held, or that was let go, is taken over and is suspect; one that a live router
         holds (this one too) is Busy. Raises LeaseLost if this router's lease has ended, StaleMap if `epoch` is old.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lookalike_router.answer import ProductWrite, Request
 from lookalike_router.apply import Applied, Plan, apply
 from lookalike_router.core import Core
+from lookalike_router.decide import took_effect
 from lookalike_router.errors import Repeated, RequestConflict, RouterError, ShardTimedOut, ShardUnreachable
 from lookalike_router.group import Group
 from lookalike_router.shard import Row
@@ -121,7 +122,7 @@ class Writer:
         if not jobs:
             return
         try:
-            begun, busy, epoch = await self._core.take([job.product_id for job in jobs])
+            begun, busy, epoch = await self._core.take([job.product_id for job in jobs], _promised(jobs))
             self._come_again([job for job in jobs if job.product_id in busy])
             if begun:
                 await self._write({job.product_id: job for job in jobs}, begun, epoch)
@@ -228,9 +229,12 @@ class Writer:
             rechecks=[(one.name, each.product_id) for one in group.replicas for each in suspects if each.left],
             tombstones=tombstones if on.tombstones else {},
             answers=[
-                Answer(job.request.request_id, job.request.digest, _answer(job, job.request, gone))
-                for job in (jobs[one.product_id] for one in fresh)
-                if job.request is not None and on.idempotency
+                *(
+                    Answer(job.request.request_id, job.request.digest, _answer(job, job.request, gone))
+                    for job in (jobs[one.product_id] for one in fresh)
+                    if job.request is not None and on.idempotency
+                ),
+                *(took_effect(begun, (one.heads for one in outcome.values())) if on.idempotency else ()),
             ],
             announce=bool(suspects),
         )
@@ -277,6 +281,12 @@ def _rows(write: ProductWrite, version: int) -> list[Row]:
         )
         for picture in write.pictures
     ]
+
+
+def _promised(jobs: Sequence[Job]) -> dict[str, Answer]:
+    """Return what writes under requests will be answered with; how many pictures a delete takes is not known yet."""
+    named = ((job.product_id, job.request) for job in jobs if job.write is not None and job.request is not None)
+    return {name: Answer(request.request_id, request.digest, request.answer) for name, request in named}
 
 
 def _said_before(job: Job, answer: Answer) -> RouterError:

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -7,7 +7,7 @@ from lookalike_router.errors import LeaseLost, StoreFailed
 from lookalike_router.holds import Holds
 from lookalike_router.memory_store import MemoryStore
 from lookalike_router.placement import plan
-from lookalike_router.store import Begun, Busy, Finish
+from lookalike_router.store import Answer, Begun, Busy, Finish
 from tests.simulation.loop import run
 
 
@@ -17,10 +17,12 @@ class Flaky(MemoryStore):
     away = False
     deaf = False
 
-    async def begin(self, router: str, product_ids: Sequence[str], epoch: int) -> list[Begun | Busy]:
+    async def begin(
+        self, router: str, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
+    ) -> list[Begun | Busy]:
         if self.away:
             raise StoreFailed("away")
-        begun = await super().begin(router, product_ids, epoch)
+        begun = await super().begin(router, product_ids, epoch, answers)
         if self.deaf:
             raise StoreFailed("lost its reply")
         return begun

@@ -355,3 +355,36 @@ def test_a_router_that_slept_shows_nothing_that_others_replaced_meanwhile() -> N
         assert await reading == {}
 
     play(scene)
+
+
+def test_a_try_that_took_effect_and_was_overwritten_is_not_repeated_when_it_is_sent_again() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        real = made.store.finish
+
+        async def away(*_: object) -> int:
+            raise StoreFailed("the store is away")
+
+        made.store.finish = away  # type: ignore[method-assign,assignment]
+        with pytest.raises(StoreFailed):
+            await put(router, "p", request=Request("first", "digest", "answer"))
+        made.store.finish = real  # type: ignore[method-assign]
+        assert "p" in await found(router)
+        await put(router, "p", pictures=2, request=Request("second", "digest", "another"))
+        assert await router.replay("first", "digest") == "answer"
+
+    play(scene)
+
+
+def test_a_try_that_took_no_effect_is_not_answered_for() -> None:
+    async def scene(made: Town) -> None:
+        router = await made.open()
+        made["a1"].down = made["a2"].down = True
+        with pytest.raises(ShardError):
+            await put(router, "p", request=Request("first", "digest", "answer"))
+        made["a1"].down = made["a2"].down = False
+        await asyncio.sleep(1.0)
+        await put(router, "p", pictures=2, request=Request("second", "digest", "another"))
+        assert await router.replay("first", "digest") is None
+
+    play(scene)

@@ -16,6 +16,7 @@ from lookalike_router.store import (
     HintCount,
     Store,
     Sync,
+    Unfinished,
 )
 from tests.parts.stores import LEASE_S, START_S, Place, epoch, hold, left
 
@@ -341,3 +342,23 @@ async def test_a_product_is_unsettled_while_a_write_of_it_may_come_to_nothing(fo
     begun = await hold(founded, "q")
     assert await founded.finish("r", Finish(begun)) == 1
     assert await founded.unsettled(["q"]) == set()
+
+
+async def test_who_takes_over_learns_which_requests_were_not_finished(founded: Store) -> None:
+    first, second = Answer("one", "digest", "first"), Answer("two", "digest", "second")
+    await founded.beat("r", LEASE_S, 1)
+    [begun] = await founded.begin("r", ["p"], 1, {"p": first})
+    assert isinstance(begun, Begun)
+    assert begun.unfinished == ()
+    await founded.let_go("r", ["p"])
+    [again] = await founded.begin("r", ["p"], 1, {"p": second})
+    assert isinstance(again, Begun)
+    assert again.unfinished == (Unfinished(begun.version, first),)
+    await founded.let_go("r", ["p"])
+    [third] = await founded.begin("r", ["p"], 1)
+    assert isinstance(third, Begun)
+    assert third.unfinished == (Unfinished(begun.version, first), Unfinished(again.version, second))
+    await founded.finish("r", Finish([third]))
+    [fresh] = await founded.begin("r", ["p"], 1)
+    assert isinstance(fresh, Begun)
+    assert fresh.unfinished == ()
