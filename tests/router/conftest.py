@@ -30,7 +30,7 @@ def lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def standalone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[milvus.Standalone]:
-    server = milvus.Standalone(tmp_path_factory.mktemp("standalone"), lease_s=10)
+    server = milvus.Standalone(tmp_path_factory.mktemp("standalone"), lease_s=20)
     server.start()
     try:
         server.wait_ready()
