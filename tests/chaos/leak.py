@@ -57,7 +57,8 @@ def measured(cast: Cast, seconds: float) -> dict[str, float | bool]:
     descriptors: list[int] = []
     with ExitStack() as opened:
         client = opened.enter_context(cast.client("router 1"))
-        stock(client, PRODUCTS)
+        with cast.operator("router 1") as operator:
+            stock(operator, PRODUCTS)
         shopper = Shopper(client, PER_S, 1)
         shopper.start()
         opened.callback(shopper.stop)

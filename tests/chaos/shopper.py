@@ -4,10 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from lookalike import Client, Image, LookalikeError, Product, Vector
+from lookalike import Client, Failed, Image, LookalikeError, Product, Vector
 from tests.chaos.workload import DIM, picture, universe
 
 # Calls under way at the same time: 20 a second, each late by a second, and some more.
@@ -40,6 +40,7 @@ class Shopper:
         self._pause_s = 1 / per_s
         self._dice = random.Random(f"{seed} shopper")
         self._pool = ThreadPoolExecutor(THREADS, "shopper")
+        self._asked: list[tuple[float, Future[None]]] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="shopper")
 
@@ -48,10 +49,14 @@ class Shopper:
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait for every answer."""
+        """End, and wait for every answer; a search that nobody had time for counts as failed."""
         self._stop.set()
         self._thread.join()
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
+        late_s = time.monotonic()
+        for due_s, search in self._asked:
+            if search.cancelled():
+                self.searches.append(Search(due_s, 1000 * (late_s - due_s), "there was no time for it", False, False))
 
     def between(self, begin_s: float, end_s: float) -> list[Search]:
         """Return the searches that were due in a span of time.monotonic."""
@@ -61,7 +66,7 @@ class Shopper:
         due_s = time.monotonic()
         while not self._stop.wait(max(0.0, due_s - time.monotonic())):
             vector = Vector((*(self._dice.uniform(0, 1) for _ in range(3)), *[0.0] * (DIM - 3)))
-            self._pool.submit(self._search, due_s, vector)
+            self._asked.append((due_s, self._pool.submit(self._search, due_s, vector)))
             due_s += self._pause_s
 
     def _search(self, due_s: float, vector: Vector) -> None:
@@ -76,9 +81,14 @@ class Shopper:
 
 
 def stock(client: Client, count: int) -> None:
-    """Put products into an empty shop."""
-    for number, product in enumerate(universe(count)):
-        client.upsert(Product(product, title=product, images=(Image(picture(number)),)))
+    """Put products into an empty shop; the client calls its router directly, as the proxy carries no streams."""
+    products = [
+        Product(product, title=product, images=(Image(picture(number)),))
+        for number, product in enumerate(universe(count))
+    ]
+    for outcome in client.import_products(products):
+        if isinstance(outcome, Failed):
+            raise outcome.error
 
 
 def wait(until_s: float, each_s: float, do: Callable[[], None] = lambda: None) -> None:

@@ -79,7 +79,8 @@ def measured(cast: Cast, faults: Faults, seconds: float, seed: int) -> Spans:
     dice = random.Random(seed)
     with ExitStack() as opened:
         client = opened.enter_context(cast.client("router 1", ONCE))
-        stock(client, PRODUCTS)
+        with cast.operator("router 1") as operator:
+            stock(operator, PRODUCTS)
         shopper = Shopper(client, PER_S, seed)
         shopper.start()
         opened.callback(shopper.stop)
