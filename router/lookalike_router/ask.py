@@ -26,6 +26,8 @@ MERGE_MOST_S = 0.02
 # the budget says, as this adds no load to a replica that is merely slow. Reads may take longer than searches.
 SILENT_SEARCH_S = 0.5
 SILENT_READ_S = 1.0
+# ... or for so many times the p95, where that is longer: under load everyone is slow, and nobody paused.
+SILENT_TIMES = 4
 # ... and no later than this share of the time, so that enough is left for the other one.
 SILENT_SHARE = 0.5
 
@@ -251,7 +253,8 @@ class _Asking(Generic[T]):
         share_s = SILENT_SHARE * (self._until - self._began)
         if self._waiting and self._waiting[0].sync is Sync.BEHIND:
             return self._began + share_s  # an answer that may lack something is worth waiting longer for the other
-        return self._began + min(share_s, SILENT_SEARCH_S if self._measured else SILENT_READ_S)
+        silent_s = SILENT_SEARCH_S if self._measured else SILENT_READ_S
+        return self._began + min(share_s, max(silent_s, SILENT_TIMES * hedge_after_s(self._group.replicas)))
 
     def _give_up(self, error: ShardError) -> None:
         self.outcome.set_result(Unanswered(error, self._ms(), self._hedge, self._retry))

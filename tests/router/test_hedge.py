@@ -191,6 +191,22 @@ def test_a_replica_that_says_nothing_is_checked_long_before_the_deadline() -> No
     play(2, scene)
 
 
+def test_under_load_that_slows_everyone_nobody_is_taken_for_paused() -> None:
+    async def scene(stage: Stage) -> None:
+        for one in stage.endpoints.values():
+            one.takes_s = SILENT_SEARCH_S / 2
+        await stage.search_often(40, pause_s=0.5)
+        joins = {name: one.joins for name, one in stage.endpoints.items()}
+        for one in stage.endpoints.values():
+            one.takes_s = SILENT_SEARCH_S * 1.5
+        answers = await stage.search_often(20, pause_s=1.0)
+        assert min(one.ms for one in answers) > SILENT_SEARCH_S * 1000
+        assert {one.retry for one in answers} == {""}
+        assert joins == {name: one.joins for name, one in stage.endpoints.items()}
+
+    play(2, scene)
+
+
 @pytest.mark.parametrize("last", [Sync.IN_SYNC, Sync.BEHIND])
 def test_one_that_went_away_meanwhile_is_no_hedge_and_one_that_is_behind_neither(last: Sync) -> None:
     async def scene(stage: Stage) -> None:

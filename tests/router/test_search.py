@@ -131,7 +131,10 @@ def test_a_shard_is_asked_again_only_where_more_rows_may_matter() -> None:
         assert len(found.merged[0]) == 10
         rounds = {name: one.rounds for name, one in by_shard(found).items()}
         assert rounds == {name: len(shop[f"{name}/1"].searched) for name in "abc"}
-        assert rounds.pop(OWNERS[slot_of("crowded")]) > 1
+        crowded = OWNERS[slot_of("crowded")]
+        assert rounds.pop(crowded) > 1
+        held = len(owned([*crowd, *ROWS], crowded))
+        assert by_shard(found)[crowded].rows == held, "the last round's rows took the place of the first's"
         assert set(rounds.values()) == {1}
 
     play([*crowd, *ROWS], scene)
