@@ -132,10 +132,11 @@ async def test_of_all_who_found_a_shop_at_once_one_does(url: str) -> None:
     assert [place.uri for place in maps[0].replicas["a"]] in [given["a"] for given in uris]
 
 
-async def take_all(url: str, router: str) -> list[tuple[str, int]]:
+async def take_all(url: str, router: str, start: Barrier) -> list[tuple[str, int]]:
     """Begin all products in an order of one's own, some at once; return those that one got."""
     store = SqlStore(url)
     await store.beat(router, LONG_S, 1)
+    await asyncio.to_thread(start.wait, DEADLINE_S)  # everybody has opened the store, which takes longest
     order = random.Random(router).sample(RACED_FOR, len(RACED_FOR))
     got: list[tuple[str, int]] = []
     for i in range(0, len(order), 4):
@@ -146,8 +147,7 @@ async def take_all(url: str, router: str) -> list[tuple[str, int]]:
 
 
 def race(url: str, router: str, start: Barrier, told: "multiprocessing.Queue[list[tuple[str, int]]]") -> None:
-    start.wait(DEADLINE_S)
-    told.put(asyncio.run(take_all(url, router)))
+    told.put(asyncio.run(take_all(url, router, start)))
 
 
 @pytest.mark.parametrize("by", ["thread", "process"])
@@ -164,7 +164,7 @@ def test_of_all_who_reach_for_a_product_at_once_one_gets_it(url: str, by: str) -
     for racer in racers:
         racer.join()
     asyncio.run(store.close())
-    assert all(got), "one of them came too late: there was no race"
+    assert sum(map(bool, got)) > 1, "all but one came too late: there was no race"
     names = [name for of in got for name, _ in of]
     assert sorted(names) == sorted(RACED_FOR)
     assert len({version for of in got for _, version in of}) == len(RACED_FOR)
