@@ -45,6 +45,10 @@ class BrokenCode(Violation):
     """Something was raised that nobody foresaw."""
 
 
+class TornProduct(Violation):
+    """A product is shown without all its pictures, or with those of two versions."""
+
+
 class DeadlinePassed(Exception):
     """The server noticed that nobody waits any more."""
 
@@ -193,10 +197,16 @@ class Client:
         """Search for everything, near a vector that is no product's in particular."""
         query = pool()[self._dice.randrange(VECTORS)]
         found = await node.router.search(query[None], LIMIT, deadline_s=until - self._world.now_s())
-        seen = (
-            Shown(hit.product_id, counted(str(hit.attributes["title"]), hit.images_matched)) for hit in found.answers[0]
-        )
-        return tuple(seen), claim_of(found.coverage), None
+        for one in found.explained:
+            tally = self._world.around.tally
+            tally["rows dropped: older"] += one.older
+            tally["rows dropped: not owner"] += one.not_owner
+            tally["hedges"] += bool(one.hedge)
+            tally["retries"] += bool(one.retry)
+        for hit in found.answers[0]:
+            self._pictures(hit.product_id, str(hit.attributes["title"]), hit.images_matched, "a search")
+        seen = tuple(Shown(hit.product_id, str(hit.attributes["title"])) for hit in found.answers[0])
+        return seen, claim_of(found.coverage), None
 
     async def _get(self, node: Node, product: str, until: float) -> "Seen":
         found = await node.router.get([product], until - self._world.now_s())
@@ -208,8 +218,16 @@ class Client:
 
     def _seen(self, products: Iterable[Sequence[Stored]]) -> tuple[Shown, ...]:
         for rows in products:
-            self._world.versions.setdefault(rows[0].product_id, {})[rows[0].version] = shown(rows).marker
+            one = shown(rows)
+            self._world.versions.setdefault(one.product, {})[rows[0].version] = one.marker
+            self._pictures(one.product, one.marker, len(rows), "a look-up")
         return tuple(map(shown, products))
+
+    def _pictures(self, product: str, marker: str, pictures: int, where: str) -> None:
+        """Compare how many pictures are shown with how many were written."""
+        if marker.rpartition("*")[2] != str(pictures):
+            says = f"{where} at {self._world.now_s():.3f} shows {marker} with {pictures} pictures"
+            self._world.found.append(TornProduct(product, says))
 
 
 Seen = tuple[tuple[Shown, ...], Claim | None, tuple[str, ...] | None]
@@ -229,14 +247,7 @@ def product_of(order: Order, request: Request | None) -> ProductWrite:
 
 def shown(rows: Sequence[Stored]) -> Shown:
     """Return what a product's rows show."""
-    titles = sorted({counted(str(row.attributes["title"]), len(rows)) for row in rows})
-    return Shown(rows[0].product_id, " and ".join(titles))
-
-
-def counted(title: str, pictures: int) -> str:
-    """Return a title, changed so that no one wrote it if not all its pictures are there."""
-    said = title.rpartition("*")[2]
-    return title if said == str(pictures) else f"{title} with {pictures} of {said} pictures"
+    return Shown(rows[0].product_id, str(rows[0].attributes["title"]))
 
 
 def claim_of(coverage: Coverage) -> Claim:

@@ -67,7 +67,7 @@ class FaultyShard:
         if self._calm:  # what cannot be late needs no task
             await asyncio.sleep(self._around.latency_s() * 2)
             if self._calm:
-                await self._endpoint.rows.write(rows, gone, deadline_s)
+                await self._store(rows, gone)
                 if self._around.trace is not None:
                     self._around.say(self._link.name, self.name, "write", named(rows), "gone", versions(gone))
                 return
@@ -156,7 +156,7 @@ class FaultyShard:
             self._send(self._later(rows, gone))
         if fate == "late":
             raise failure(around.dice, name, "will write late")
-        await self._endpoint.rows.write(rows, () if fate == "torn" else gone, 1.0)
+        await self._store(rows, () if fate == "torn" else gone)
         if fate in ("loses", "torn"):
             raise failure(around.dice, name, "wrote and lost the reply")
         await self._link.reaches(self.uri)
@@ -164,11 +164,22 @@ class FaultyShard:
     async def _later(self, rows: Sequence[Row], gone: Sequence[Head]) -> None:
         """Write once more, or at last."""
         lives = self._endpoint.lives
-        await asyncio.sleep(self._around.dice.uniform(0, LATE_S_MAX))
+        await asyncio.sleep(LATE_S_MAX * self._around.dice.random() ** 2)  # mostly soon
         await self._endpoint.process.passed()
         if self._endpoint.lives == lives:
             self._around.say("ghost", self.name, "writes", named(rows), "gone", len(gone))
-            await self._endpoint.rows.write(rows, gone, 1.0)
+            await self._store(rows, gone)
+
+    async def _store(self, rows: Sequence[Row], gone: Sequence[Head]) -> None:
+        """Store new rows, and a moment later delete the old ones: readers may see both."""
+        lives = self._endpoint.lives
+        if rows and gone:
+            await self._endpoint.rows.write(rows, (), 1.0)
+            await asyncio.sleep(self._around.latency_s())
+            rows = ()
+        if self._endpoint.lives != lives:
+            raise ShardUnreachable(self.name, "went down")
+        await self._endpoint.rows.write(rows, gone, 1.0)
 
     def _send(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

@@ -33,6 +33,7 @@ class Troubles:
             Kind.PAUSE: self._pause,
             Kind.SLOW: self._slow,
             Kind.LOSSY: self._lossy,
+            Kind.ECHO: self._echo,
             Kind.WIPE: self._wipe,
             Kind.CUT: self._cut,
             Kind.CRASH: self._crash,
@@ -111,6 +112,12 @@ class Troubles:
             one.chances = Chances(each / 2, each, each, each / 2, each / 2)
 
         await self._hurting(trouble, lossy, well)
+
+    async def _echo(self, trouble: Trouble) -> None:
+        def echo(one: Endpoint) -> None:
+            one.chances = Chances(doubles=0.5 + trouble.strength / 2)
+
+        await self._hurting(trouble, echo, well)
 
     async def _cut(self, trouble: Trouble) -> None:
         node = self._node(trouble)
