@@ -224,3 +224,52 @@ class Verified:
     skipped: tuple[str, ...]
     """Replicas that could not be asked, and so were not compared."""
     done: bool
+
+
+@dataclass(frozen=True)
+class Route:
+    """What moves from one shard to another; rows, bytes and seconds are estimates."""
+
+    source: str
+    target: str
+    slots: int
+    rows: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ShardShare:
+    """How many slots a shard owns before and after a rebalance."""
+
+    shard: str
+    weight: float
+    draining: bool
+    """Whether it is to own none."""
+    slots_before: int
+    slots_after: int
+
+
+@dataclass(frozen=True)
+class RebalancePlan:
+    """What a rebalance would do."""
+
+    epoch: int
+    """Of the map that it starts from."""
+    routes: tuple[Route, ...]
+    """One for each pair of shards between which slots move."""
+    shares: tuple[ShardShare, ...]
+    """One for each shard, by name."""
+    batches: int
+    """Each pauses writes to its slots once, or a few times."""
+
+
+@dataclass(frozen=True)
+class Strays:
+    """Rows of one replica in slots that its shard does not own: no one reads them."""
+
+    replica: str
+    rows: int
+    deleted: int
+    message: str
+    """Why nothing is known of the replica; empty otherwise."""

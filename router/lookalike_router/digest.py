@@ -2,10 +2,17 @@
 
 from collections.abc import Iterable
 
-from lookalike_router.shard import Digest
+from lookalike_router.columns import key_of
+from lookalike_router.shard import Digest, Head
 
 # Sums of 128-bit keys wrap around here: they do not depend on the order, and stay small.
 HASHES = 2**128
+
+
+def order_free(heads: Iterable[Head]) -> str:
+    """Return a hash of rows that does not depend on their order, 32 hex digits."""
+    keys = (int(key_of(head.product_id, head.image_id, head.version), 16) for head in heads)
+    return f"{sum(keys) % HASHES:032x}"
 
 
 def digests(keys: Iterable[tuple[int, str]]) -> dict[int, Digest]:

@@ -50,6 +50,10 @@ class MapConflict(RouterError):
     """The map cannot be changed as asked: a name or an address is taken, or nothing would be left."""
 
 
+class JobActive(RouterError):
+    """A rebalance is active, and there is one at a time."""
+
+
 class StaleMap(RouterError):
     """The map has changed since this router looked; it looks again and repeats."""
 

@@ -5,11 +5,11 @@ and let go later: nothing stays held by a router that lives.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from lookalike_router.errors import RouterError, StoreFailed
 from lookalike_router.store import Answer, Begun, Busy, Finish, Store
+from lookalike_router.underway import Underway
 
 # A store that did not answer may still do what it was told: a connection that was cut had its commit on the way, or the
 # server was paused. For so long what was begun then is let go of again and again.
@@ -27,11 +27,11 @@ class Holds:
         self._in_hand: set[str] = set()
         self._dropped: set[str] = set()
         self._feared: dict[str, float] = {}
-        self._begun_under: Counter[int] = Counter()
+        self._underway = Underway()
 
     def reached(self) -> int:
         """Return the epoch up to which everything that was begun under older ones has ended."""
-        return min(self._begun_under, default=self._view_epoch())
+        return self._underway.reached(self._view_epoch())
 
     async def take(
         self, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
@@ -45,11 +45,11 @@ class Holds:
         if not free:
             return [], busy
         self._in_hand.update(free)
-        self._begun_under[epoch] += 1
+        self._underway.begin(epoch)
         try:
             outcome = await self._store.begin(self._router, free, epoch, answers)
         except BaseException as error:
-            self._ended(epoch)
+            self._underway.end(epoch)
             if isinstance(error, RouterError) and not isinstance(error, StoreFailed):
                 self._in_hand.difference_update(free)
             else:
@@ -60,7 +60,7 @@ class Holds:
         self._in_hand.difference_update(held)
         taken = [one for one in outcome if isinstance(one, Begun)]
         if not taken:
-            self._ended(epoch)
+            self._underway.end(epoch)
         return taken, busy.union(held)
 
     async def finish(self, finish: Finish, epoch: int) -> int:
@@ -75,12 +75,12 @@ class Holds:
             self._in_hand.difference_update(names)
             return reached
         finally:
-            self._ended(epoch)
+            self._underway.end(epoch)
 
     def drop(self, begun: Sequence[Begun], epoch: int) -> None:
         """Give up products whose write was not finished; they are let go when the store can be reached."""
         self._dropped.update(one.product_id for one in begun)
-        self._ended(epoch)
+        self._underway.end(epoch)
 
     async def let_go(self) -> None:
         """Let go of what was dropped. Raises StoreFailed."""
@@ -98,8 +98,3 @@ class Holds:
         self._in_hand.difference_update(names)
         now = asyncio.get_running_loop().time()
         self._feared = {name: until for name, until in self._feared.items() if until > now}
-
-    def _ended(self, epoch: int) -> None:
-        self._begun_under[epoch] -= 1
-        if self._begun_under[epoch] <= 0:
-            del self._begun_under[epoch]

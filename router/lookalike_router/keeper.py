@@ -16,7 +16,7 @@ from lookalike_router.group import Group
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.replica import Away, Replica
 from lookalike_router.slots import slot_of
-from lookalike_router.store import Sync
+from lookalike_router.store import Finish, Hint, Sync
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +80,18 @@ class Keeper:
             except ShardError as error:
                 log.debug("orphans of shard=%s wait: %s", shard, type(error).__name__)
 
+    async def _here(self, group: Group, hints: Sequence[Hint]) -> list[Hint]:
+        """Return the hints of products that the shard owns; those of slots that have moved away are settled.
+
+        Should the slots come back, the replica is proven to hold all their rows.
+        """
+        owners = self._core.atlas.view.placement.owners
+        here = [hint for hint in hints if owners[slot_of(hint.product_id)] == group.name]
+        if len(here) < len(hints):
+            gone = [hint for hint in hints if hint not in here]
+            await self._core.store.finish(self._core.router, Finish((), caught_up=gone))
+        return here
+
     def _drain_soon(self, group: Group, replica: Replica) -> None:
         """Drain a replica unless that is under way, or it cannot be reached."""
         if replica.name in self._draining or isinstance(replica.state, Away):
@@ -105,7 +117,10 @@ class Keeper:
             if not hints:
                 return
             until = asyncio.get_running_loop().time() + BATCH_DEADLINE_S
+            hints = await self._here(group, hints)
             names = list(dict.fromkeys(hint.product_id for hint in hints))
+            if not names:
+                continue
             outcome = await self._reconciler.reconcile(group, names, until, hints=hints)
             if len(outcome.busy) == len(names) or replica.name in outcome.unreached:
                 return

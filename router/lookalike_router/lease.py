@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from lookalike_router.atlas import Atlas
 from lookalike_router.errors import LeaseLost, ShardTimedOut, StoreFailed
-from lookalike_router.store import Store
+from lookalike_router.store import Beat, RouterLease, Store
 from lookalike_router.timing import Timing
 
 # A lease is renewed when this much of it is over: two renewals may fail.
@@ -27,7 +27,8 @@ class Lease:
         self._timing = timing
         self._until = 0.0
         self._renew_at = 0.0
-        self._told = 0
+        self._told = (0, 0)
+        self._moving = False
         self._lapses = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -35,6 +36,11 @@ class Lease:
     def valid(self) -> bool:
         """Whether the lease runs; what was read while it did not may be of an old map."""
         return asyncio.get_running_loop().time() < self._until
+
+    @property
+    def moving(self) -> bool:
+        """Whether a rebalance was active when the store was last asked."""
+        return self._moving
 
     def mark(self) -> int:
         """Return what `kept` is told later."""
@@ -52,10 +58,10 @@ class Lease:
     async def renew(self) -> None:
         """Renew the lease now. Raises StoreFailed."""
         begun_s = asyncio.get_running_loop().time()
-        epoch = self._reached()
-        beat = await self._store.beat(self._router, self._timing.lease_s, epoch)
-        self._told = epoch
-        await self._atlas.refresh(beat)
+        reached, seen = self._known
+        beat = await self._store.beat(self._router, self._timing.lease_s, reached, seen)
+        self._told = reached, seen
+        await self._learn(beat)
         self._lapses += not self.valid
         self._until = begun_s + self._timing.lease_s
         self._renew_at = begun_s + self._timing.lease_s * RENEW_AFTER
@@ -68,17 +74,22 @@ class Lease:
             raise LeaseLost("this router could not renew its lease in time; send the write again")
 
     async def seen_by_all(self, epoch: int, until: float) -> None:
-        """Return once every live router works with the map of `epoch` or a newer one. Raises StoreFailed."""
+        """Return once whatever a live router begins, it begins under the map of `epoch` or a newer one.
+
+        Raises StoreFailed, and ShardTimedOut where a router does not see the map in time.
+        """
         if self._atlas.view.epoch < epoch:
             await self._atlas.refresh()
+        await self._until_all(lambda other: other.seen >= epoch, until)
+
+    async def done_by_all(self, epoch: int, until: float) -> None:
+        """Return once whatever any live router began under an older map than `epoch` has ended; raises as above."""
         loop = asyncio.get_running_loop()
-        while True:
-            others = [one for one in await self._store.routers() if one.live and one.router != self._router]
-            if all(one.epoch >= epoch for one in others):
-                return
-            if loop.time() >= until:
-                raise ShardTimedOut("store", "another router has not seen the change yet; whether it stands is unknown")
-            await asyncio.sleep(self._timing.poll_s / 4)
+        while self._reached() < epoch and loop.time() < until:  # noqa: ASYNC110 - as others do
+            await asyncio.sleep(self._poll_s)
+        if self._reached() < epoch:
+            raise ShardTimedOut("store", "this router has reads under an older map that do not end")
+        await self._until_all(lambda other: other.epoch >= epoch, until)
 
     async def seen_now(self, until: float) -> None:
         """Return once every live router works with the store's map of now; raises as `seen_by_all`."""
@@ -94,14 +105,38 @@ class Lease:
         except StoreFailed:
             return
 
+    @property
+    def _known(self) -> tuple[int, int]:
+        """The map that this router has reached, and the one that it has."""
+        return self._reached(), self._atlas.view.epoch
+
+    @property
+    def _poll_s(self) -> float:
+        return self._timing.hurry_s if self._moving else self._timing.poll_s
+
+    async def _learn(self, beat: Beat) -> None:
+        self._moving = beat.moving
+        await self._atlas.refresh(beat)
+
+    async def _until_all(self, there: Callable[[RouterLease], bool], until: float) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            others = [one for one in await self._store.routers() if one.live and one.router != self._router]
+            if all(there(one) for one in others):
+                return
+            if loop.time() >= until:
+                raise ShardTimedOut("store", "another router has not seen the change yet; whether it stands is unknown")
+            await asyncio.sleep(self._poll_s / 4)
+
     async def _keep(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                if loop.time() >= self._renew_at or self._reached() != self._told:
+                if loop.time() < self._renew_at and self._known == self._told:
+                    await self._learn(await self._store.look())
+                # Others wait to hear that this router knows.
+                if loop.time() >= self._renew_at or self._known != self._told:
                     await self.renew()
-                else:
-                    await self._atlas.refresh(await self._store.look())
             except StoreFailed:
                 pass  # reads go on and say that the map may be stale; the next turn tries again
-            await asyncio.sleep(self._timing.poll_s)
+            await asyncio.sleep(self._poll_s)

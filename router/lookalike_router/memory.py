@@ -99,6 +99,10 @@ class MemoryShard:
         """Return which rows there are in these slots."""
         return [_head(row) for row in self._few(slots)]
 
+    async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
+        """Return the rows in these slots with their vectors."""
+        return self._few(slots)
+
     async def close(self) -> None:
         """Keep the rows: memory is this shard's disk."""
 

@@ -1,10 +1,11 @@
 """Keeps what routers share in this process's memory: for simulations, and the truth that SQL is held against."""
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lookalike_router.errors import LeaseLost, MapConflict, StaleMap
+from lookalike_router.memory_jobs import MemoryJobs
 from lookalike_router.placement import Placement
 from lookalike_router.store import (
     ANSWERS_KEPT_S,
@@ -51,6 +52,7 @@ class _Hint:
 class _Lease:
     ends_s: float
     epoch: int
+    seen: int
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,12 @@ class _Death:
     at_s: float
 
 
-class MemoryStore:
+class MemoryStore(MemoryJobs):
     """Everything in dicts. No method waits, so each is one transaction."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         """Take the clock that rules leases and stamps versions."""
+        super().__init__()
         self._now_s = now_s
         self._shop = ""
         self._model: tuple[str, int] | None = None
@@ -160,14 +163,14 @@ class MemoryStore:
             self._put(replace(place, sync=Sync.IN_SYNC))
         return True
 
-    async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
-        """Renew a router's lease and say which map it works with; the first beat makes it known."""
-        self._leases[router] = _Lease(self._now_s() + lease_s, epoch)
-        return Beat(self._epoch, self._tombstone)
+    async def beat(self, router: str, lease_s: float, epoch: int, seen: int | None = None) -> Beat:
+        """Renew a router's lease and say which map it works with, and which it has; the first makes it known."""
+        self._leases[router] = _Lease(self._now_s() + lease_s, epoch, epoch if seen is None else seen)
+        return await self.look()
 
     async def look(self) -> Beat:
         """Return what a beat would, without renewing anything."""
-        return Beat(self._epoch, self._tombstone)
+        return Beat(self._epoch, self._tombstone, self._moving())
 
     async def leave(self, router: str) -> None:
         """Take a router out; what it still holds is left for others."""
@@ -179,7 +182,8 @@ class MemoryStore:
 
     async def routers(self) -> list[RouterLease]:
         """Return every router that has not left."""
-        return [RouterLease(name, self._live(name), lease.epoch) for name, lease in sorted(self._leases.items())]
+        leases = sorted(self._leases.items())
+        return [RouterLease(name, self._live(name), lease.epoch, lease.seen) for name, lease in leases]
 
     async def begin(
         self, router: str, product_ids: Sequence[str], epoch: int, answers: Mapping[str, Answer] | None = None
@@ -290,7 +294,7 @@ class MemoryStore:
         now_s = self._now_s()
         self._answers = {one: kept for one, kept in self._answers.items() if kept[1] >= now_s - ANSWERS_KEPT_S}
         self._leases = {one: kept for one, kept in self._leases.items() if kept.ends_s >= now_s - ROUTERS_KEPT_S}
-        if not self._holds and not any(self._hints.values()) and self._all_in_sync():
+        if not self._moving() and not self._holds and not any(self._hints.values()) and self._all_in_sync():
             self._dead = {one: kept for one, kept in self._dead.items() if kept.at_s >= now_s - TOMBSTONES_KEPT_S}
 
     async def close(self) -> None:
@@ -299,6 +303,9 @@ class MemoryStore:
     @property
     def _epoch(self) -> int:
         return self._map.epoch if self._map is not None else 0
+
+    def _held_products(self) -> Collection[str]:
+        return self._holds
 
     def _known(self) -> ShopMap:
         if self._map is None:
@@ -335,9 +342,8 @@ class MemoryStore:
 
     def _change(self, shard: str, places: tuple[ReplicaPlace, ...]) -> ShopMap:
         known = self._known()
-        placement = replace(known.placement, epoch=known.epoch + 1)
-        self._map = ShopMap(placement, {**known.replicas, shard: places})
-        return self._map
+        self._changed(replace(known, replicas={**known.replicas, shard: places}))
+        return self._known()
 
     def _live(self, router: str) -> bool:
         lease = self._leases.get(router)
@@ -345,7 +351,7 @@ class MemoryStore:
 
     def _begin(self, router: str, product_id: str, answer: Answer | None) -> Begun | Busy:
         hold = self._holds.get(product_id)
-        if hold is not None and not hold.let_go and self._live(hold.router):
+        if self._paused(product_id) or (hold is not None and not hold.let_go and self._live(hold.router)):
             return Busy(product_id)
         death = self._dead.get(product_id)
         deleted = death.version if death is not None else 0
@@ -378,7 +384,7 @@ class MemoryStore:
                 self._write_recheck(replica, product_id)
         if finish.announce or self._map is not before:
             placement = replace(before.placement, epoch=before.epoch + 1)
-            self._map = ShopMap(placement, self._known().replicas)
+            self._map = replace(self._known(), placement=placement)
 
     def _write_hint(self, replica: str, product_id: str, unknown: bool) -> None:
         of = self._hints.setdefault(replica, {})

@@ -139,6 +139,12 @@ class MilvusShard:
         answer = await self._query(said, milvus_wire.HEAD_FIELDS, _until(deadline_s), ROWS_MAX, STRONG)
         return self._whole(milvus_wire.heads(answer))
 
+    async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
+        """Return the rows in these slots with their vectors; see Shard.rows_in."""
+        said = expression.in_slots(slots)
+        answer = await self._query(said, milvus_wire.ROW_FIELDS, _until(deadline_s), ROWS_MAX)
+        return self._whole(milvus_wire.rows(answer))
+
     async def close(self) -> None:
         """Let go of the connection."""
         if self._flusher is not None:

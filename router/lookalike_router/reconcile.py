@@ -15,6 +15,7 @@ from lookalike_router.errors import ShardError, ShardFailed
 from lookalike_router.group import Group
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Head, Row
+from lookalike_router.slots import slot_of
 from lookalike_router.store import Begun, Finish, Hint, Sync
 
 Answer = TypeVar("Answer")
@@ -57,6 +58,9 @@ class Reconciler:
         if not any(one.sync is Sync.IN_SYNC and not isinstance(one.state, Away) for one in group.replicas):
             return Reconciled((), tuple(product_ids), tuple(one.name for one in group.replicas))
         begun, busy, epoch = await self._core.take(product_ids)
+        if self._moved(group, begun):
+            await self._core.give_back(begun, epoch)
+            return await self._still_here(group, product_ids, until, hints, change)
         if not begun:
             return Reconciled((), tuple(sorted(busy)), ())
         try:
@@ -77,6 +81,21 @@ class Reconciler:
         await self._core.holds.finish(_finish(group, left, hints, listed, wrong, failed) if change else left, epoch)
         differed = {name for mend in wrong.values() for name in mend.products}
         return Reconciled(tuple(sorted(differed)), tuple(sorted(busy)), unreached, tuple(failed))
+
+    def _moved(self, group: Group, begun: Sequence[Begun]) -> bool:
+        """Say whether another shard owns any of the products by now: none changes its owner while it is held."""
+        owners = self._core.atlas.view.placement.owners
+        return any(owners[slot_of(one.product_id)] != group.name for one in begun)
+
+    async def _still_here(
+        self, group: Group, product_ids: Sequence[str], until: float, hints: Sequence[Hint], change: bool
+    ) -> Reconciled:
+        """Reconcile those of the products that the shard still owns; the others are nothing to it."""
+        owners = self._core.atlas.view.placement.owners
+        here = [one for one in product_ids if owners[slot_of(one)] == group.name]
+        if not here:
+            return Reconciled((), (), ())
+        return await self.reconcile(group, here, until, hints=hints, change=change)
 
     async def _list(
         self, group: Group, product_ids: Sequence[str], until: float

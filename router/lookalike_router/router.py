@@ -9,15 +9,18 @@ from typing import Self, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from lookalike_router import rebalance
 from lookalike_router.answer import (
     Coverage,
     Found,
     Page,
     ProductWrite,
+    RebalancePlan,
     Request,
     ShardPlace,
     ShardReport,
     ShardSpec,
+    Strays,
     Topology,
     Verified,
 )
@@ -33,14 +36,18 @@ from lookalike_router.errors import (
     RouterError,
     ShardRefused,
 )
+from lookalike_router.failpoints import Failpoint, nothing
 from lookalike_router.fill import Filling, strangers
 from lookalike_router.filter import Filter
 from lookalike_router.founding import close_all, join_new, opened_map
 from lookalike_router.holds import Holds
+from lookalike_router.jobs import Job, JobState, removable
 from lookalike_router.keeper import Keeper
 from lookalike_router.lease import Lease
 from lookalike_router.merge import hits
 from lookalike_router.reads import Reads
+from lookalike_router.rebalance import Goal
+from lookalike_router.rebalancer import Rebalancer
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.replica import InUse, Replica
 from lookalike_router.report import reports
@@ -53,8 +60,9 @@ from lookalike_router.store import Answer, Store, Sync
 from lookalike_router.sweep import Sweeper
 from lookalike_router.timing import USUAL, Timing
 from lookalike_router.tombstones import Tombstones
+from lookalike_router.underway import Underway
 from lookalike_router.verify import verifying
-from lookalike_router.writer import Writer
+from lookalike_router.writer import WriteJob, Writer
 
 JOIN_DEADLINE_S = 30.0
 # A lease that lapses in the middle of a read is renewed and the read repeated; twice in a row is no accident any more.
@@ -76,9 +84,12 @@ class Router:
         self._asker = Asker()
         self._writers: dict[str, Writer] = {}
         self._reconciler = Reconciler(core)
-        self._keeper = Keeper(core, self._reconciler)
-        self._filling = Filling(core, self._reconciler)
-        self._sweeper = Sweeper(core, self._reconciler)
+        self._background = (
+            Keeper(core, self._reconciler),
+            Filling(core, self._reconciler),
+            Sweeper(core, self._reconciler),
+            Rebalancer(core),
+        )
 
     @property
     def id(self) -> str:
@@ -96,6 +107,7 @@ class Router:
         deadline_s: float = JOIN_DEADLINE_S,
         timing: Timing = USUAL,
         safeguards: Safeguards = ALL,
+        failpoint: Failpoint = nothing,
     ) -> Self:
         """Join the shards; plan the map on the first start, when all must be reachable.
 
@@ -107,8 +119,13 @@ class Router:
         tombstones = Tombstones(asyncio.get_running_loop().time)
         atlas = Atlas(store, connect, shop, tombstones, found, replicas)
         holds = Holds(store, name, lambda: atlas.view.epoch)
-        lease = Lease(store, name, atlas, holds.reached, timing)
-        core = Core(name, store, atlas, holds, lease, tombstones, safeguards, timing)
+        reads = Underway()
+
+        def reached() -> int:
+            return min(holds.reached(), reads.reached(atlas.view.epoch))
+
+        lease = Lease(store, name, atlas, reached, timing)
+        core = Core(name, store, atlas, holds, lease, tombstones, safeguards, timing, reads, failpoint)
         try:
             await atlas.refresh()
             await lease.start()
@@ -116,7 +133,7 @@ class Router:
             await atlas.close()
             raise
         self = cls(core, shop, connect)
-        for background in (self._keeper, self._filling, self._sweeper):
+        for background in self._background:
             background.start()
         return self
 
@@ -138,7 +155,8 @@ class Router:
         question = Question(queries, limit, where, score_min)
         until = asyncio.get_running_loop().time() + deadline_s
         safeguards = self._core.safeguards
-        found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
+        with self._core.reads.under(view.epoch):
+            found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
         lost = {one.shard for one in found.missing}
         covered = sum(len(run) for group in owners if group.name not in lost for run in group.ranges)
         coverage = Coverage(
@@ -250,6 +268,52 @@ class Router:
             raise MapConflict(f"there is no shard {shard}; there are {', '.join(sorted(self._core.atlas.view.groups))}")
         return verifying(self._core, self._reconciler, shard=shard, repair=repair, from_slot=from_slot)
 
+    async def plan_rebalance(self, goal: Goal, deadline_s: float, rows_per_s: float = 0.0) -> RebalancePlan:
+        """Return what a rebalance would do; it changes nothing. Raises MapConflict, ShardError, StoreFailed."""
+        until = asyncio.get_running_loop().time() + deadline_s
+        return (await rebalance.planned(self._core, goal, rows_per_s, until))[0]
+
+    async def start_rebalance(self, goal: Goal, deadline_s: float, rows_per_s: float = 0.0) -> Job | None:
+        """Start a rebalance, which goes on in the background; return None where nothing has to move.
+
+        Raises JobActive where one is active, StaleMap where the map has just changed, and as plan_rebalance.
+        """
+        return await rebalance.start(self._core, goal, rows_per_s, asyncio.get_running_loop().time() + deadline_s)
+
+    async def reverse_rebalance(self, rows_per_s: float = 0.0) -> Job:
+        """Start a job that takes the last one back. Raises JobActive, MapConflict, StaleMap, StoreFailed."""
+        return await rebalance.reverse(self._core, rows_per_s)
+
+    async def job(self) -> Job | None:
+        """Return the newest rebalance; None before the first. Raises StoreFailed."""
+        return await self._core.store.job()
+
+    async def steer_rebalance(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
+        """Resume (RUNNING), pause or cancel the active job, or have it copy faster or slower. Raises MapConflict."""
+        return await self._core.store.steer_job(state, rows_per_s=rows_per_s)
+
+    def strays(self, *, delete: bool) -> AsyncIterator[Strays]:
+        """Look for rows in slots that their shard does not own, replica by replica. Raises MapConflict."""
+        return rebalance.strays(self._core, delete=delete)
+
+    async def undrain(self, shard: str) -> None:
+        """Let a shard own slots again, in plans to come. Raises MapConflict."""
+        await self._core.store.set_draining(shard, False)
+
+    async def remove_shard(self, name: str, deadline_s: float, *, force: bool = False) -> None:
+        """Take a shard out of the map; with `force` without asking whether its replicas hold rows.
+
+        Raises MapConflict while it owns slots or holds rows.
+        """
+        until = asyncio.get_running_loop().time() + deadline_s
+        await self._core.atlas.refresh()
+        view = self._core.atlas.view
+        removable(name, view.groups, view.placement.owners, await self._core.store.job())
+        if not force:
+            await rebalance.emptied(self._core, name, until)
+        await self._core.store.remove_shard(name)
+        await self._core.lease.seen_by_all((await self._core.store.look()).epoch, until)
+
     async def claim_model(self, model: str, dim: int) -> None:
         """Say which model makes the vectors; the first word stands, another raises ModelConflict."""
         standing = await self._core.store.claim(model, dim)
@@ -262,7 +326,7 @@ class Router:
     async def close(self) -> None:
         """Finish what is being written, then let go of the shards and the lease."""
         await asyncio.gather(*(writer.close() for writer in self._writers.values()))
-        await asyncio.gather(self._keeper.close(), self._filling.close(), self._sweeper.close())
+        await asyncio.gather(*(one.close() for one in self._background))
         await self._core.lease.close()
         await self._core.atlas.close()
         await self._core.store.close()
@@ -282,7 +346,8 @@ class Router:
             mark = self._core.lease.mark()
             view = self._core.atlas.view
             reads = Reads(self._asker, view.groups, view.placement.owners, self._dead(), self._core.safeguards)
-            found = await read(reads)
+            with self._core.reads.under(view.epoch):
+                found = await read(reads)
             if self._core.lease.kept(mark):
                 return found
         raise LeaseLost("this router lost its lease again and again while it read; ask again")
@@ -290,7 +355,13 @@ class Router:
     def _writer(self, product_id: str) -> Writer:
         """Return the writer of the shard that owns a product."""
         owner = self._core.atlas.view.placement.owners[slot_of(product_id)]
-        return self._writers.setdefault(owner, Writer(owner, self._core))
+        if owner not in self._writers:
+            self._writers[owner] = Writer(owner, self._core, self._route)
+        return self._writers[owner]
+
+    def _route(self, job: WriteJob) -> None:
+        """Give a write to the shard that owns its slot now."""
+        self._writer(job.product_id).take(job)
 
     async def _upsert(self, product: ProductWrite, until: float) -> RouterError | None:
         try:

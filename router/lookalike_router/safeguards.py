@@ -20,6 +20,8 @@ class Safeguards:
     """The newest version of a product wins over a better score of an older one."""
     idempotency: bool = True
     """A request that comes twice takes effect once."""
+    proof: bool = True
+    """Slots change their owner only once both sides were proven to hold the same rows."""
 
 
 ALL = Safeguards()

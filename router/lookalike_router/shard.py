@@ -146,6 +146,10 @@ class Shard(Protocol):
         """Return which rows there are in these slots, as of every write acknowledged before."""
         ...
 
+    async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
+        """Return the rows in these slots with their vectors, as of every write acknowledged before; raises as `digests`."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections."""
         ...

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import delete, insert, select, update
 
 from lookalike_router.errors import MapConflict, StoreFailed
-from lookalike_router.placement import Placement, owners_of
+from lookalike_router.placement import Placement, owners_of, ranges_of
 from lookalike_router.slots import SlotRange
 from lookalike_router.sql_database import Transaction
 from lookalike_router.sql_schema import COUNTERS, HINTS, OWNERS, REPLICAS, SHARDS
@@ -44,7 +44,8 @@ def load(tx: Transaction) -> ShopMap | None:
     epoch = counter(tx, EPOCH)
     if not epoch:
         return None
-    weights = {row.name: row.weight for row in tx.connection.execute(select(SHARDS).order_by(SHARDS.c.name))}
+    shards = list(tx.connection.execute(select(SHARDS).order_by(SHARDS.c.name)))
+    weights = {row.name: row.weight for row in shards}
     places: dict[str, list[ReplicaPlace]] = {name: [] for name in weights}
     ranges: dict[str, list[SlotRange]] = {name: [] for name in weights}
     try:
@@ -55,7 +56,8 @@ def load(tx: Transaction) -> ShopMap | None:
         placement = Placement(epoch, weights, owners_of(ranges))
     except (KeyError, ValueError) as error:
         raise StoreFailed(f"the placement map is damaged: {error}; restore a backup of the store") from error
-    return ShopMap(placement, {name: tuple(of_shard) for name, of_shard in places.items()})
+    draining = frozenset(row.name for row in shards if row.draining)
+    return ShopMap(placement, {name: tuple(of_shard) for name, of_shard in places.items()}, draining)
 
 
 def found(tx: Transaction, placement: Placement, uris: Mapping[str, Sequence[str]]) -> ShopMap:
@@ -65,11 +67,17 @@ def found(tx: Transaction, placement: Placement, uris: Mapping[str, Sequence[str
         return standing
     for name, weight in placement.weights.items():
         _insert_shard(tx, name, weight, uris[name])
-    owned = [(shard, run) for shard in placement.weights for run in placement.ranges(shard)]
-    rows = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for shard, run in owned]
-    tx.connection.execute(insert(OWNERS), rows)
+    write_owners(tx, placement.owners)
     set_counter(tx, EPOCH, placement.epoch)
     return the_map(tx)
+
+
+def write_owners(tx: Transaction, owners: Sequence[str]) -> None:
+    """Write who owns each slot; the caller raises the epoch."""
+    owned = [(run, owners[run.first]) for run in ranges_of(owners)]
+    tx.connection.execute(delete(OWNERS))
+    rows = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for run, shard in owned]
+    tx.connection.execute(insert(OWNERS), rows)
 
 
 def the_map(tx: Transaction) -> ShopMap:

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
 # Raised when an older program could not read what a newer one writes.
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 METADATA = MetaData()
 FACTS = Table("facts", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
@@ -19,6 +19,7 @@ SHARDS = Table(
     Column("name", String, primary_key=True),
     Column("weight", Float, nullable=False),
     Column("next_replica", Integer, nullable=False),
+    Column("draining", Boolean, nullable=False, default=False),
 )
 REPLICAS = Table(
     "replicas",
@@ -42,6 +43,7 @@ ROUTERS = Table(
     Column("router", String, primary_key=True),
     Column("until", Float, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("seen", BigInteger, nullable=False),
 )
 HOLDS = Table(
     "holds",
@@ -92,4 +94,34 @@ PROGRESS = Table(
     METADATA,
     Column("duty", String, primary_key=True),
     Column("text", String, nullable=False),
+)
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("number", Integer, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("shard", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("rows_per_s", Float, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("ended_at", Float, nullable=False),
+    Column("quiet_at", Float, nullable=False),
+    Column("router", String, nullable=False),
+    Column("message", String, nullable=False),
+)
+MOVES = Table(
+    "moves",
+    METADATA,
+    Column("job", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("target", String, nullable=False),
+    Column("slots", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("proof", String, nullable=False),
+    Column("pauses", Integer, nullable=False),
+    Column("paused_s", Float, nullable=False),
+    Column("pause_ends_at", Float, nullable=False),
+    Column("flipped_at", Float, nullable=False),
 )

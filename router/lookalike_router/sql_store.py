@@ -7,7 +7,9 @@ from functools import partial
 
 from sqlalchemy import delete, insert, select, update
 
-from lookalike_router import sql_hints, sql_map, sql_writes
+from lookalike_router import sql_hints, sql_jobs, sql_map, sql_writes
+from lookalike_router.balance import Batch
+from lookalike_router.jobs import Job, JobKind, JobState, Proof, Step
 from lookalike_router.placement import Placement
 from lookalike_router.sql_database import Database, Transaction
 from lookalike_router.sql_schema import DUTIES, FACTS, HOLDS, PROGRESS, ROUTERS
@@ -72,9 +74,10 @@ class SqlStore:
         """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
         return await self._database.write(partial(sql_map.mark_in_sync, name=name))
 
-    async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
-        """Renew a router's lease and say which map it works with."""
-        return await self._database.write(partial(_beat, router=router, lease_s=lease_s, epoch=epoch))
+    async def beat(self, router: str, lease_s: float, epoch: int, seen: int | None = None) -> Beat:
+        """Renew a router's lease and say which map it works with, and which it has."""
+        seen = epoch if seen is None else seen
+        return await self._database.write(partial(_beat, router=router, lease_s=lease_s, epoch=epoch, seen=seen))
 
     async def look(self) -> Beat:
         """Return what a beat would, without renewing anything."""
@@ -148,6 +151,55 @@ class SqlStore:
         """Write how far a duty has come."""
         await self._database.write(partial(_set_progress, duty=duty, text=text))
 
+    async def job(self) -> Job | None:
+        """Return the newest job; None before the first."""
+        return await self._database.read(sql_jobs.job)
+
+    async def start_job(
+        self, kind: JobKind, moves: Sequence[tuple[Batch, int]], *, shard: str = "", rows_per_s: float = 0.0
+    ) -> Job:
+        """Write a job down; see JobStore.start_job."""
+        work = partial(sql_jobs.start_job, kind=kind, moves=moves, shard=shard, rows_per_s=rows_per_s)
+        return await self._database.write(work)
+
+    async def steer_job(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
+        """Change what the active job does; raise MapConflict if there is none."""
+        return await self._database.write(partial(sql_jobs.steer_job, state=state, rows_per_s=rows_per_s))
+
+    async def set_draining(self, shard: str, draining: bool) -> None:
+        """Say whether a shard is to own no slots, for plans to come."""
+        await self._database.write(partial(sql_jobs.set_draining, shard=shard, draining=draining))
+
+    async def step_move(self, router: str, number: int, step: Step) -> None:
+        """Write down the step that a move takes next. Raises LeaseLost or StaleMap."""
+        await self._database.write(partial(sql_jobs.step_move, router=router, number=number, step=step))
+
+    async def pause_move(self, router: str, number: int, pause_s: float) -> int:
+        """Let nobody begin to write products of a move's slots for so long; return the pause's number."""
+        return await self._database.write(partial(sql_jobs.pause_move, router=router, number=number, pause_s=pause_s))
+
+    async def held_in_move(self, number: int) -> int:
+        """Return how many products of a move's slots somebody holds."""
+        return await self._database.read(partial(sql_jobs.held_in_move, number=number))
+
+    async def flip(self, router: str, number: int, pause: int, proof: Proof, pause_s: float) -> int:
+        """Give the slots to the target; return the new epoch. Raises LeaseLost or StaleMap."""
+        work = partial(sql_jobs.flip, router=router, number=number, pause=pause, proof=proof, pause_s=pause_s)
+        return await self._database.write(work)
+
+    async def release_move(self, router: str, number: int, step: Step, paused_s: float) -> None:
+        """End a pause, and write down the step that follows. Raises LeaseLost or StaleMap."""
+        work = partial(sql_jobs.release_move, router=router, number=number, step=step, paused_s=paused_s)
+        await self._database.write(work)
+
+    async def end_job(self, router: str, state: JobState, message: str = "") -> None:
+        """Write that the job is at an end, or cannot go on. Raises LeaseLost."""
+        await self._database.write(partial(sql_jobs.end_job, router=router, state=state, message=message))
+
+    async def remove_shard(self, name: str) -> None:
+        """Take a shard out with its replicas. Raises MapConflict."""
+        await self._database.write(partial(sql_jobs.remove_shard, name=name))
+
     async def prune(self) -> None:
         """Forget what no one can need any more."""
         await self._database.write(sql_writes.prune)
@@ -178,8 +230,8 @@ def _claim(tx: Transaction, model: str, dim: int) -> tuple[str, int]:
     return standing, int(_fact(tx, "dim") or dim)
 
 
-def _beat(tx: Transaction, router: str, lease_s: float, epoch: int) -> Beat:
-    told = {"until": tx.now + lease_s, "epoch": epoch}
+def _beat(tx: Transaction, router: str, lease_s: float, epoch: int, seen: int) -> Beat:
+    told = {"until": tx.now + lease_s, "epoch": epoch, "seen": seen}
     if not tx.connection.execute(update(ROUTERS).where(ROUTERS.c.router == router).values(told)).rowcount:
         tx.connection.execute(insert(ROUTERS).values(router=router, **told))
     return _look(tx)
@@ -187,7 +239,8 @@ def _beat(tx: Transaction, router: str, lease_s: float, epoch: int) -> Beat:
 
 def _look(tx: Transaction) -> Beat:
     counted = sql_map.counters(tx)
-    return Beat(counted.get(sql_map.EPOCH, 0), counted.get(sql_writes.TOMBSTONE, 0))
+    epoch, tombstone, moving = (counted.get(name, 0) for name in (sql_map.EPOCH, sql_writes.TOMBSTONE, sql_jobs.MOVING))
+    return Beat(epoch, tombstone, bool(moving))
 
 
 def _leave(tx: Transaction, router: str) -> None:
@@ -198,7 +251,7 @@ def _leave(tx: Transaction, router: str) -> None:
 
 def _routers(tx: Transaction) -> list[RouterLease]:
     rows = tx.connection.execute(select(ROUTERS).order_by(ROUTERS.c.router))
-    return [RouterLease(row.router, row.until > tx.now, row.epoch) for row in rows]
+    return [RouterLease(row.router, row.until > tx.now, row.epoch, row.seen) for row in rows]
 
 
 def _take_duty(tx: Transaction, duty: str, router: str, lease_s: float) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from sqlalchemy import and_, delete, insert, or_, select, update
 
-from lookalike_router import sql_hints
+from lookalike_router import sql_hints, sql_jobs
 from lookalike_router.errors import LeaseLost, StaleMap
 from lookalike_router.sql_database import Transaction
 from lookalike_router.sql_map import EPOCH, counter, counters, raise_epoch, set_counter
@@ -44,12 +44,14 @@ def begin(
     feared = select(HINTS.c.product_id).where(tx.among(HINTS.c.product_id, product_ids), HINTS.c.unknown)
     suspects = set(tx.connection.execute(feared).scalars())
     dead = deaths(tx, product_ids)
+    waiting = sql_jobs.paused(tx, product_ids) if counted.get(sql_jobs.MOVING) else set()
     version = counted.get(VERSION, 0)
     taken: dict[str, Begun] = {}
     outcome: list[Begun | Busy] = []
     for product_id in product_ids:
         hold = held.get(product_id)
-        if product_id in taken or (hold is not None and not hold.let_go and hold.router in live):
+        in_hand = hold is not None and not hold.let_go and hold.router in live
+        if product_id in taken or product_id in waiting or in_hand:
             outcome.append(Busy(product_id))
             continue
         version = max(int(tx.now * 1000) << VERSION_BITS, version + 1, dead.get(product_id, 0) + 1)
@@ -175,5 +177,5 @@ def prune(tx: Transaction) -> None:
         select(HOLDS.c.router).limit(1),
         select(REPLICAS.c.name).where(REPLICAS.c.sync != Sync.IN_SYNC.value).limit(1),
     )
-    if all(tx.connection.execute(one).first() is None for one in unsettled):
+    if not counter(tx, sql_jobs.MOVING) and all(tx.connection.execute(one).first() is None for one in unsettled):
         tx.connection.execute(delete(TOMBSTONES).where(TOMBSTONES.c.at < tx.now - TOMBSTONES_KEPT_S))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lookalike_router.errors import ShardUnreachable
+from lookalike_router.jobs import JobStore
 from lookalike_router.placement import Placement
 
 # Longer than a write that is under way can take to arrive: deadlines are seconds, and a paused server works off its
@@ -61,6 +62,8 @@ class ShopMap:
     """Its weights name every shard, also one that owns no slots yet."""
     replicas: Mapping[str, tuple[ReplicaPlace, ...]]
     """By shard, each in the order of their numbers; at least one."""
+    draining: frozenset[str] = frozenset()
+    """Shards that are to own no slots, for plans to come."""
 
     @property
     def epoch(self) -> int:
@@ -75,6 +78,8 @@ class Beat:
     epoch: int
     tombstones: int
     """The newest tombstone's number; see Store.tombstones."""
+    moving: bool = False
+    """Whether a rebalance is active: then the map may change at any moment."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,9 @@ class RouterLease:
     live: bool
     """Whether its lease still runs, by the store's clock."""
     epoch: int
-    """The map that it works with: everything that it began under an older one has ended."""
+    """The map that it works with: everything that it began under an older one has ended, reads too."""
+    seen: int
+    """The newest map that it has: what it begins, it begins under this one."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Begun:
 
 @dataclass(frozen=True)
 class Busy:
-    """A product that another writer holds."""
+    """A product that another writer holds, or whose slot is paused by a rebalance."""
 
     product_id: str
 
@@ -194,7 +201,7 @@ def keep_one_in_sync(syncs: Mapping[str, Sync], hinted: Collection[str]) -> None
             )
 
 
-class Store(Protocol):
+class Store(JobStore, Protocol):
     """The store, as every router of a shop uses it."""
 
     async def shop(self) -> str:
@@ -237,8 +244,8 @@ class Store(Protocol):
         """Say that a replica has everything, unless hints say otherwise; return whether it is in sync now."""
         ...
 
-    async def beat(self, router: str, lease_s: float, epoch: int) -> Beat:
-        """Renew a router's lease and say which map it works with; the first beat makes it known."""
+    async def beat(self, router: str, lease_s: float, epoch: int, seen: int | None = None) -> Beat:
+        """Renew a router's lease and say which map it works with, and which it has; the first beat makes it known."""
         ...
 
     async def look(self) -> Beat:
@@ -261,7 +268,8 @@ class Store(Protocol):
         `answers`, by product, is what the writes under requests will be answered with when they are finished.
 
         A product that a dead router held, or that was let go, is taken over and is suspect; one that a live router
-        holds (this one too) is Busy. Raises LeaseLost if this router's lease has ended, StaleMap if `epoch` is old.
+        holds (this one too), or that must not be written while its slot changes its owner, is Busy. Raises LeaseLost if
+        this router's lease has ended, StaleMap if `epoch` is old.
         """
         ...
 
@@ -327,7 +335,7 @@ class Store(Protocol):
     async def prune(self) -> None:
         """Forget what no one can need any more: old answers, dead routers, tombstones past their retention.
 
-        Tombstones stay while any hint, suspect or replica behind could bring an old row back.
+        Tombstones stay while any hint, suspect, replica behind or rebalance could bring an old row back.
         """
         ...
 

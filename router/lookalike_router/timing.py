@@ -11,6 +11,8 @@ class Timing:
     """A router that is silent for longer writes no more, and others take over what it was writing."""
     poll_s: float = 0.1
     """How soon a router sees that the map or a tombstone is new; others wait for that before they acknowledge."""
+    hurry_s: float = 0.02
+    """The same while a rebalance is active: writes to the slots that change their owner wait until all routers know."""
     tend_s: float = 0.25
     """How soon orphans and hints are looked for."""
     recheck_s: float = 2.0

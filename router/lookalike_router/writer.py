@@ -7,7 +7,7 @@ and the newer version wins.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lookalike_router.answer import ProductWrite, Request
@@ -29,7 +29,7 @@ BUSY_S = 0.02
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class WriteJob:
     """One product to write, or to delete where `write` is None; `done` gets how many pictures went."""
 
     product_id: str
@@ -59,21 +59,21 @@ class Ended:
 class Writer:
     """The one that writes to a shard, of this router."""
 
-    def __init__(self, shard: str, core: Core) -> None:
-        """Take the shard's name; the first job starts the work."""
+    def __init__(self, shard: str, core: Core, route: Callable[["WriteJob"], None]) -> None:
+        """Take the shard's name, and what gives a job to the writer whose it is; the first job starts the work."""
         self._shard = shard
         self._core = core
-        self._queue: asyncio.Queue[Job | None] = asyncio.Queue(QUEUE_MAX)
-        self._held: Job | None = None
+        self._route = route
+        self._queue: asyncio.Queue[WriteJob | None] = asyncio.Queue(QUEUE_MAX)
+        self._held: WriteJob | None = None
         self._task: asyncio.Task[None] | None = None
         self._said: set[asyncio.Task[None]] = set()
 
     async def put(self, product_id: str, write: ProductWrite | None, request: Request | None, until: float) -> int:
         """Write a product; return how many of its pictures went, once it is acknowledged. Raises RouterError."""
         loop = asyncio.get_running_loop()
-        if self._task is None:
-            self._task = asyncio.ensure_future(self._work())
-        job = Job(product_id, write, request, until, loop.create_future())
+        self._start()
+        job = WriteJob(product_id, write, request, until, loop.create_future())
         try:
             async with asyncio.timeout_at(until):
                 await self._queue.put(job)
@@ -83,6 +83,18 @@ class Writer:
         if not done:
             raise ShardTimedOut(self._shard, "did not confirm in time; whether it wrote is unknown")
         return job.done.result()
+
+    def take(self, job: WriteJob) -> None:
+        """Queue a job that another writer began to wait with."""
+        self._start()
+        if self._queue.full():
+            _fail(job, ShardTimedOut(self._shard, "had no room for the write; nothing was written"))
+        else:
+            self._queue.put_nowait(job)
+
+    def _start(self) -> None:
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._work())
 
     async def close(self) -> None:
         """Finish what waits."""
@@ -97,7 +109,7 @@ class Writer:
             self._held = None
             await self._run(self._batch(first))
 
-    def _batch(self, first: Job) -> list[Job]:
+    def _batch(self, first: WriteJob) -> list[WriteJob]:
         """Return the jobs to do together: each product once, in the order in which they came."""
         jobs = {first.product_id: first}
         rows = first.rows
@@ -113,35 +125,45 @@ class Writer:
             jobs[job.product_id] = job
         return list(jobs.values())
 
-    async def _run(self, jobs: Sequence[Job]) -> None:
+    async def _run(self, jobs: Sequence[WriteJob]) -> None:
         now = asyncio.get_running_loop().time()
         for job in jobs:
             if job.until <= now:
                 _fail(job, ShardTimedOut(self._shard, "was busy writing; nothing was written"))
-        jobs = [job for job in jobs if not job.done.done()]
+        jobs = self._mine([job for job in jobs if not job.done.done()])
         if not jobs:
             return
         try:
             begun, busy, epoch = await self._core.take([job.product_id for job in jobs], _promised(jobs))
             self._come_again([job for job in jobs if job.product_id in busy])
-            if begun:
+            taken = {one.product_id for one in begun}
+            mine = self._mine([job for job in jobs if job.product_id in taken])
+            if len(mine) < len(begun):
+                await self._core.give_back(begun, epoch)
+                self._come_again(mine)
+            elif begun:
                 await self._write({job.product_id: job for job in jobs}, begun, epoch)
         except Exception as error:  # a bug is for its callers to see; the writes after it must find a writer
             for job in jobs:
                 _fail(job, error)
 
-    def _come_again(self, jobs: Sequence[Job]) -> None:
+    def _mine(self, jobs: Sequence[WriteJob]) -> list[WriteJob]:
+        """Return the jobs whose slots this shard owns; the others go to the writers of the shards that do now."""
+        owners = self._core.atlas.view.placement.owners
+        mine = []
+        for job in jobs:
+            if owners[slot_of(job.product_id)] == self._shard:
+                mine.append(job)
+            else:
+                self._route(job)
+        return mine
+
+    def _come_again(self, jobs: Sequence[WriteJob]) -> None:
         """Queue jobs again whose products another writer holds, after a moment; their callers' deadlines still hold."""
         for job in jobs:
-            asyncio.get_running_loop().call_later(BUSY_S, self._again, job)
+            asyncio.get_running_loop().call_later(BUSY_S, self.take, job)
 
-    def _again(self, job: Job) -> None:
-        if self._queue.full():
-            _fail(job, ShardTimedOut(self._shard, "another writer holds the product; nothing was written"))
-        else:
-            self._queue.put_nowait(job)
-
-    async def _write(self, jobs: Mapping[str, Job], begun: Sequence[Begun], epoch: int) -> None:
+    async def _write(self, jobs: Mapping[str, WriteJob], begun: Sequence[Begun], epoch: int) -> None:
         """Write what was taken; acknowledge it, or let go of it and say what is known."""
         group = self._core.atlas.view.groups[self._shard]
         in_sync = {one.name for one in group.replicas if one.sync is Sync.IN_SYNC or not self._core.safeguards.hints}
@@ -168,7 +190,7 @@ class Writer:
         announced = finish.announce or reached > epoch or bool(repeated)
         self._acknowledge(mine, Ended(gone, reached, announced, repeated))
 
-    async def _repeated(self, jobs: Sequence[Job]) -> dict[str, Answer]:
+    async def _repeated(self, jobs: Sequence[WriteJob]) -> dict[str, Answer]:
         """Return the first answers to those of the jobs whose request another router has answered meanwhile."""
         asked = [(job.product_id, job.request) for job in jobs if job.request is not None]
         if not asked or not self._core.safeguards.idempotency:
@@ -176,7 +198,7 @@ class Writer:
         found = await self._core.store.answers(sorted({request.request_id for _, request in asked}))
         return {product_id: found[request.request_id] for product_id, request in asked if request.request_id in found}
 
-    def _plan(self, jobs: Mapping[str, Job], begun: Sequence[Begun]) -> Plan:
+    def _plan(self, jobs: Mapping[str, WriteJob], begun: Sequence[Begun]) -> Plan:
         rows: list[Row] = []
         for one in begun:
             write = jobs[one.product_id].write
@@ -185,7 +207,7 @@ class Writer:
         return Plan(rows, {one.product_id: one for one in begun}, lambda: self._core.lease.valid)
 
     async def _give_up(
-        self, jobs: Sequence[Job], begun: Sequence[Begun], outcome: Mapping[str, Applied], epoch: int
+        self, jobs: Sequence[WriteJob], begun: Sequence[Begun], outcome: Mapping[str, Applied], epoch: int
     ) -> None:
         """Tell the callers that no replica in sync has the write; where it may still arrive, others must know."""
         sent = any(one.sent for one in outcome.values())
@@ -205,7 +227,7 @@ class Writer:
     def _finish(
         self,
         group: Group,
-        jobs: Mapping[str, Job],
+        jobs: Mapping[str, WriteJob],
         begun: Sequence[Begun],
         repeated: Mapping[str, Answer],
         outcome: Mapping[str, Applied],
@@ -239,13 +261,13 @@ class Writer:
             announce=bool(suspects),
         )
 
-    def _dead(self, jobs: Mapping[str, Job], begun: Sequence[Begun]) -> dict[str, int]:
+    def _dead(self, jobs: Mapping[str, WriteJob], begun: Sequence[Begun]) -> dict[str, int]:
         """Return up to which version the rows of each product are dead from now on."""
         if not self._core.safeguards.tombstones:
             return {one.product_id: 0 for one in begun}
         return {one.product_id: one.version if jobs[one.product_id].write is None else one.version - 1 for one in begun}
 
-    def _acknowledge(self, jobs: Sequence[Job], ended: Ended) -> None:
+    def _acknowledge(self, jobs: Sequence[WriteJob], ended: Ended) -> None:
         """Tell the callers: at once, or when every router has seen what it must know. The next batch need not wait."""
         if not ended.announced:
             for job in jobs:
@@ -255,7 +277,7 @@ class Writer:
         self._said.add(task)
         task.add_done_callback(self._said.discard)
 
-    async def _when_seen(self, jobs: Sequence[Job], ended: Ended) -> None:
+    async def _when_seen(self, jobs: Sequence[WriteJob], ended: Ended) -> None:
         try:
             await self._core.lease.seen_by_all(ended.epoch, max((job.until for job in jobs), default=0.0))
         except RouterError as error:
@@ -283,23 +305,23 @@ def _rows(write: ProductWrite, version: int) -> list[Row]:
     ]
 
 
-def _promised(jobs: Sequence[Job]) -> dict[str, Answer]:
+def _promised(jobs: Sequence[WriteJob]) -> dict[str, Answer]:
     """Return what writes under requests will be answered with; how many pictures a delete takes is not known yet."""
     named = ((job.product_id, job.request) for job in jobs if job.write is not None and job.request is not None)
     return {name: Answer(request.request_id, request.digest, request.answer) for name, request in named}
 
 
-def _said_before(job: Job, answer: Answer) -> RouterError:
+def _said_before(job: WriteJob, answer: Answer) -> RouterError:
     if job.request is not None and job.request.digest != answer.digest:
         return RequestConflict(answer.request_id)
     return Repeated(answer.text)
 
 
-def _answer(job: Job, request: Request, gone: Mapping[str, int]) -> str:
+def _answer(job: WriteJob, request: Request, gone: Mapping[str, int]) -> str:
     return request.answer if job.write is not None else str(gone[job.product_id])
 
 
-def _end(job: Job, ended: Ended) -> None:
+def _end(job: WriteJob, ended: Ended) -> None:
     """Tell a caller what its write came to."""
     if job.product_id in ended.repeated:
         _fail(job, _said_before(job, ended.repeated[job.product_id]))
@@ -307,7 +329,7 @@ def _end(job: Job, ended: Ended) -> None:
         job.done.set_result(ended.gone[job.product_id])
 
 
-def _fail(job: Job, error: BaseException) -> None:
+def _fail(job: WriteJob, error: BaseException) -> None:
     if not job.done.done():
         job.done.set_exception(error)
         job.done.exception()  # its caller may be gone; that is no warning

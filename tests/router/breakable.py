@@ -96,6 +96,10 @@ class BreakableShard:
         await self._pass(deadline_s)
         return await self.rows.heads_in(slots, deadline_s)
 
+    async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
+        await self._pass(deadline_s)
+        return await self.rows.rows_in(slots, deadline_s)
+
     async def close(self) -> None:
         await self.rows.close()
 

@@ -60,6 +60,9 @@ class FaultyShard:
     async def heads_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Head]:
         return await self._read("heads_in", lambda: self._endpoint.rows.heads_in(slots, deadline_s), deadline_s)
 
+    async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
+        return await self._read("rows_in", lambda: self._endpoint.rows.rows_in(slots, deadline_s), deadline_s)
+
     async def write(self, rows: Sequence[Row], gone: Sequence[Head], deadline_s: float) -> None:
         if deadline_s <= 0:
             await self._link.running()

@@ -161,7 +161,7 @@ async def test_a_router_lives_as_long_as_its_lease(founded: Store, other: Store,
     assert await founded.beat("r", LEASE_S, 1) == Beat(1, 0)
     await other.beat("s", 2 * LEASE_S, 1)
     place.wait(LEASE_S)
-    assert await other.routers() == [RouterLease("r", False, 1), RouterLease("s", True, 1)]
+    assert await other.routers() == [RouterLease("r", False, 1, 1), RouterLease("s", True, 1, 1)]
     await founded.add_replica("a/3", "http://a3")
     assert await founded.beat("r", LEASE_S, 2) == Beat(2, 0)
     assert await other.routers() == [RouterLease("r", True, 2), RouterLease("s", True, 1)]
