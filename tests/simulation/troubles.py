@@ -10,6 +10,7 @@ from lookalike_router.slots import slot_of
 from lookalike_router.store import ReplicaPlace, Sync
 from tests.simulation.clients import Order, product_of
 from tests.simulation.faults import STORE, Chances, Endpoint
+from tests.simulation.moving import Operator, Striker
 from tests.simulation.node import Gone, Node, Overdue
 from tests.simulation.schedules import Kind, Trouble
 from tests.simulation.world import World
@@ -43,6 +44,7 @@ class Troubles:
             Kind.FLAKY: self._flaky,
             Kind.STRAY: self._stray,
             Kind.GROW: self._grow,
+            Kind.MOVE: self._move,
         }
 
     async def play(self, trouble: Trouble) -> None:
@@ -63,7 +65,10 @@ class Troubles:
         for node in world.nodes:
             node.link.heal_all()
             node.link.resume()
-        await asyncio.gather(*self._operators)
+        while left := [task for task in self._operators if not task.done()]:
+            await asyncio.wait(left)  # what they do may need others to begin
+        for task in self._operators:
+            task.result()
 
     def _place(self, trouble: Trouble) -> ReplicaPlace:
         shards = sorted(self._world.map.replicas)
@@ -159,7 +164,7 @@ class Troubles:
         if node is not None:
             self._world.broke(trouble.kind, node.link.name)
             node.link.kill()
-            self._operators.append(asyncio.create_task(self._start_again()))
+            self._restart()
 
     async def _start_again(self) -> None:
         await asyncio.sleep(RESTART_S)
@@ -213,6 +218,18 @@ class Troubles:
         uri = f"sim:{shard}{len(self._world.endpoints) + 10}"
         self._world.broke(trouble.kind, shard)
         self._operators.append(asyncio.create_task(self._add(shard, uri)))
+
+    async def _move(self, trouble: Trouble) -> None:
+        """Have slots moved, and something struck at a step; one such trouble at a time."""
+        world = self._world
+        if world.striker is not None:
+            return
+        self._world.broke(trouble.kind, "")
+        world.striker = Striker(world, trouble, self._restart)
+        self._operators.append(asyncio.create_task(Operator(world, self._operate).run(trouble)))
+
+    def _restart(self) -> None:
+        self._operators.append(asyncio.create_task(self._start_again()))
 
     async def _add(self, shard: str, uri: str) -> None:
         self._world.endpoint(uri)
