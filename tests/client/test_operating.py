@@ -134,7 +134,6 @@ def test_a_replica_is_removed(cli: Cli, pair: ScriptedShop) -> None:
         ["shards", "add"],
         ["shards", "add", "b"],
         ["shards", "add", "b", "http://b1", "--weight", "heavy"],
-        ["shards", "remove", "b"],
         ["shards", "--json", "add", "b", "http://b1"],
         ["replicas", "add", "a"],
         ["replicas", "remove"],
