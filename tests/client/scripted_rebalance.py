@@ -136,5 +136,14 @@ def plan() -> admin_pb2.RebalancePlan:
         admin_pb2.ShardShare(shard="a", weight=3, slots_before=16384, slots_after=12288),
         admin_pb2.ShardShare(shard="b", weight=1, slots_before=0, slots_after=4096),
     ]
-    totals = {"slots": 4096, "moved_fraction": 0.25, "rows": 400, "bytes": 500_000, "seconds": 90.0}
-    return admin_pb2.RebalancePlan(epoch=3, routes=[route], shares=shares, batches=4, **totals)
+    return admin_pb2.RebalancePlan(
+        epoch=3,
+        routes=[route],
+        shares=shares,
+        batches=4,
+        slots=4096,
+        moved_fraction=0.25,
+        rows=400,
+        bytes=500_000,
+        seconds=90,
+    )

@@ -3,15 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
+from typing import cast
 
 import grpc
 import pytest
 
 from lookalike.v1 import admin_pb2, search_pb2
-from lookalike_router.errors import ShardUnreachable
+from lookalike_router.errors import MapConflict, ShardUnreachable
+from lookalike_router.jobs import Job, JobKind, JobState
 from lookalike_router.memory import MemoryShard
+from lookalike_router.router import Router
 from lookalike_router.shard import Shard
 from lookalike_router.slots import SLOTS
+from lookalike_server.rebalancing import Rebalancing
 from tests.parts.service import (
     CALL_S,
     RED,
@@ -314,6 +318,24 @@ async def test_whoever_watches_is_told_that_the_server_stops(shop: Shop) -> None
 
     refusal = await refused(rest())
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STOPPING")
+
+
+class Jobs:
+    """A router that says of each look what a test told it."""
+
+    def __init__(self, *numbers: int) -> None:
+        self._numbers = iter(numbers)
+
+    async def job(self) -> Job:
+        number = next(self._numbers)
+        return Job(number, JobKind.BALANCE, "", JobState.RUNNING, 0.0, 0.0, 0.0, "r1", 0.0, "", (), 0.0)
+
+
+async def test_whoever_watches_is_not_shown_another_job_instead() -> None:
+    watched = Rebalancing(cast("Router", Jobs(1, 1, 2)), asyncio.Event()).watched()
+    assert [(await anext(watched)).number, (await anext(watched)).number] == [1, 1]
+    with pytest.raises(MapConflict, match="job 1 has ended, and job 2 has begun"):
+        await anext(watched)
 
 
 def _ranges(shop: Shop, shard: str) -> list[range]:
