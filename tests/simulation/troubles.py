@@ -114,10 +114,15 @@ class Troubles:
         await self._hurting(trouble, lossy, well)
 
     async def _echo(self, trouble: Trouble) -> None:
-        def echo(one: Endpoint) -> None:
-            one.chances = Chances(doubles=0.5 + trouble.strength / 2)
-
-        await self._hurting(trouble, echo, well)
+        """Have every write to a shard come twice: a network between that sends again what was not confirmed."""
+        shard = self._place(trouble).shard
+        endpoints = [self._endpoint(place) for place in self._world.map.replicas[shard]]
+        self._world.broke(trouble.kind, shard)
+        for endpoint in endpoints:
+            endpoint.chances = Chances(doubles=0.5 + trouble.strength / 2)
+        await asyncio.sleep(trouble.lasts_s)
+        for endpoint in endpoints:
+            well(endpoint)
 
     async def _cut(self, trouble: Trouble) -> None:
         node = self._node(trouble)
