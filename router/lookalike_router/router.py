@@ -140,7 +140,7 @@ class Router:
         safeguards = self._core.safeguards
         found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
         lost = {one.shard for one in found.missing}
-        covered = sum(len(run) for group in owners if group.name not in lost for run in group.ranges)
+        covered = sum(group.slots for group in owners if group.name not in lost)
         coverage = Coverage(
             shards_asked=len(owners),
             shards_answered=len(owners) - len(lost),
@@ -149,7 +149,7 @@ class Router:
             behind=found.behind,
             stale=not self._core.lease.kept(mark),
         )
-        return Found([hits(products) for products in found.merged], coverage, found.explained)
+        return Found([hits(products) for products in found.merged], coverage, found.explain)
 
     async def upsert(self, products: Sequence[ProductWrite], deadline_s: float) -> list[RouterError | None]:
         """Store products whole; return for each None once it is acknowledged, or what went wrong.

@@ -203,7 +203,7 @@ class Client:
         """Search for everything, near a vector that is no product's in particular."""
         query = pool()[self._dice.randrange(VECTORS)]
         found = await node.router.search(query[None], LIMIT, deadline_s=until - self._world.now_s())
-        for one in found.explained:
+        for one in found.explain():
             tally = self._world.around.tally
             tally["rows dropped: older"] += one.older
             tally["rows dropped: not owner"] += one.not_owner
