@@ -87,3 +87,18 @@ def test_a_read_under_a_lease_that_cannot_be_renewed_ends_in_its_own_time() -> N
         hangs.set()
 
     play(scene)
+
+
+def test_a_copy_of_an_old_write_that_comes_right_after_the_delete_is_shown_by_no_router() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        await put(one, "p")
+        copy = await made["a1"].read(["p"], S)
+        assert await one.delete("p", S) == 1
+        for name in ("a1", "a2"):
+            await made[name].write(copy, [], S)
+        for router in (one, two):
+            assert (await router.search(VECTOR[None], 10, deadline_s=S)).answers == [[]]
+            assert await router.get(["p"], S) == {}
+
+    play(scene)
