@@ -78,7 +78,7 @@ def test_a_read_under_a_lease_that_cannot_be_renewed_ends_in_its_own_time() -> N
             await hangs.wait()
             raise StoreFailed("away")
 
-        made.store.beat = hang  # type: ignore[method-assign]
+        made.store.beat = hang  # type: ignore[assignment,method-assign]
         await asyncio.sleep(30)
         start = asyncio.get_running_loop().time()
         with pytest.raises(LeaseLost):
