@@ -179,7 +179,8 @@ class Troubles:
             return
         world.broke(trouble.kind, place.name)
         product = foreign[trouble.router % len(foreign)]
-        copies = {row for other in world.places() for row in world.rows(other) if row.product_id == product}
+        rows = (row for other in world.places() for row in world.rows(other) if row.product_id == product)
+        copies = list(dict.fromkeys(rows))  # not a set, whose order is another one each time
         version = max((row.version for row in copies), default=1) + round(trouble.strength)
         await self._endpoint(place).rows.write([*copies, *strays(product, version)], [], OPERATOR_DEADLINE_S)
 
