@@ -119,10 +119,15 @@ class Troubles:
         await self._hurting(trouble, lossy, well)
 
     async def _echo(self, trouble: Trouble) -> None:
-        def echo(one: Endpoint) -> None:
-            one.chances = Chances(doubles=0.5 + trouble.strength / 2)
-
-        await self._hurting(trouble, echo, well)
+        """Have every write to a shard come twice: a network between that sends again what was not confirmed."""
+        shard = self._place(trouble).shard
+        endpoints = [self._endpoint(place) for place in self._world.map.replicas[shard]]
+        self._world.broke(trouble.kind, shard)
+        for endpoint in endpoints:
+            endpoint.chances = Chances(doubles=0.5 + trouble.strength / 2)
+        await asyncio.sleep(trouble.lasts_s)
+        for endpoint in endpoints:
+            well(endpoint)
 
     async def _cut(self, trouble: Trouble) -> None:
         node = self._node(trouble)
@@ -179,7 +184,8 @@ class Troubles:
             return
         world.broke(trouble.kind, place.name)
         product = foreign[trouble.router % len(foreign)]
-        copies = {row for other in world.places() for row in world.rows(other) if row.product_id == product}
+        rows = (row for other in world.places() for row in world.rows(other) if row.product_id == product)
+        copies = list(dict.fromkeys(rows))  # not a set, whose order is another one each time
         version = max((row.version for row in copies), default=1) + round(trouble.strength)
         await self._endpoint(place).rows.write([*copies, *strays(product, version)], [], OPERATOR_DEADLINE_S)
 
