@@ -185,6 +185,29 @@ async def test_a_job_is_paused_throttled_resumed_and_cancelled(shop: Shop) -> No
     assert await strays(shop) == {f"{name}/1": (0, 0) for name in "abcd"}
 
 
+async def crawls(shop: Shop) -> bool:
+    """Say whether a batch has moved, after which the next ones wait for their rate."""
+    return (await newest(shop)).slots_moved > 0
+
+
+async def test_a_job_whose_copies_wait_for_their_rate_is_cancelled_all_the_same(shop: Shop) -> None:
+    await start(shop, rows_per_s=CRAWL)
+    await eventually(lambda: crawls(shop))
+    await shop.admin.CancelRebalance(admin_pb2.CancelRebalanceRequest(), timeout=CALL_S)
+    last = (await watch(shop))[-1]
+    assert (last.state, 0 < last.slots_moved < last.slots) == (J.STATE_CANCELLED, True)
+    assert await found(shop) == len(PRODUCTS)
+    assert await strays(shop) == {f"{name}/1": (0, 0) for name in "abcd"}
+
+
+async def test_a_job_whose_copies_wait_for_their_rate_hears_of_a_new_one(shop: Shop) -> None:
+    await start(shop, rows_per_s=CRAWL)
+    await eventually(lambda: crawls(shop))
+    await shop.admin.ThrottleRebalance(admin_pb2.ThrottleRebalanceRequest(rows_per_s=0), timeout=CALL_S)
+    assert (await watch(shop))[-1].state == J.STATE_DONE
+    assert await found(shop) == len(PRODUCTS)
+
+
 async def test_there_is_one_job_at_a_time(shop: Shop) -> None:
     await start(shop, rows_per_s=CRAWL)
 
