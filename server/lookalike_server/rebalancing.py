@@ -46,6 +46,11 @@ class Rebalancing:
 
     async def reverse(self, rows_per_s: float) -> Job:
         """Start to take the last job back."""
+        last = await self._router.job()
+        gone = given(last) - {place.name for place in self._router.topology().shards}
+        if last is not None and gone:
+            names = ", ".join(sorted(gone))
+            raise MapConflict(f"job {last.number} took slots from {names}, removed since; nothing can go back there")
         with current():
             return await self._router.reverse_rebalance(rows_per_s)
 
@@ -84,6 +89,11 @@ class Rebalancing:
         yield ()
         async for one in self._router.strays(delete=repair):
             yield (one,)
+
+
+def given(job: Job | None) -> set[str]:
+    """Return the shards that a job has taken slots from."""
+    return {move.batch.source for move in job.moves if move.step.flipped} if job is not None else set()
 
 
 @contextmanager

@@ -105,7 +105,8 @@ def test_a_shard_is_emptied_while_people_shop_and_then_removed(
 def test_what_went_to_a_shard_that_is_gone_cannot_be_taken_back(cluster: Cluster, client: Client) -> None:
     before = slots(client)
     code, _, said = cli(cluster, "rebalance", "reverse")
-    assert (code, json.loads(said)["error"]["reason"]) == (1, "PLAN_OUTDATED")
+    assert (code, json.loads(said)["error"]["reason"]) == (1, "MAP_CONFLICT")
+    assert "took slots from a, removed since" in json.loads(said)["error"]["message"]
     assert slots(client) == before
 
 

@@ -156,6 +156,9 @@ async def test_a_shard_is_drained_and_only_then_removed(shop: Shop) -> None:
     assert not (await drain(shop, "a")).HasField("job")
     await shop.admin.RemoveShard(removal, timeout=CALL_S)
     assert list(await slots(shop)) == ["b", "c", "d"]
+    told = await refused(shop.admin.ReverseRebalance(admin_pb2.ReverseRebalanceRequest(), timeout=CALL_S))
+    assert (told.code, told.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "MAP_CONFLICT")
+    assert "took slots from a, removed since" in told.message
     assert await found(shop) == len(PRODUCTS)
 
 

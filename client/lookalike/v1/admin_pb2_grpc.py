@@ -240,9 +240,9 @@ class AdminServiceServicer(object):
         """Starts a job that takes back what the last one has moved, in the opposite order. A shard that it drained may own slots
         again.
 
-        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, or the last one has moved
-        nothing. ABORTED: as in StartRebalance; PLAN_OUTDATED also where a shard of that job was removed since. UNAVAILABLE:
-        the store cannot be reached.
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, the last one has moved nothing,
+        or a shard that it took slots from was removed since. ABORTED: as in StartRebalance. UNAVAILABLE: the store cannot be
+        reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
