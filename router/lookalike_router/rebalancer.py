@@ -23,6 +23,8 @@ BATCHES_AT_ONCE = 3
 DUTY_LEASE_S = 5.0
 # How soon an operator's word, or a batch that has ended, is noticed.
 TICK_S = 0.25
+# What is left of a wait after rounding may be too short to move a clock.
+WAIT_MIN_S = 0.001
 # A batch that failed is tried again after so long, and each time later.
 RETRY_S = 0.5
 RETRY_MAX_S = 5.0
@@ -56,6 +58,8 @@ class _Run:
     owed_rows: float = 0.0
     """Rows that were copied ahead of the rate, as of `owed_at`."""
     owed_at: float = 0.0
+    copying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the batch whose turn it is to wait for the rate."""
     left: set[str] = field(default_factory=set)
     """Replicas on which rows were left that no one reads."""
     lost: bool = False
@@ -120,9 +124,10 @@ class Rebalancer:
             if job is None or job.number != run.job.number or not job.state.active:
                 return
             run.job = job
+            # Of a halted job too: what has ended would otherwise be waited for again and again.
+            for move in job.moves:
+                self._collect(run, move)
             if job.state in (JobState.RUNNING, JobState.CANCELLING):
-                for move in job.moves:
-                    self._collect(run, move)
                 todo = [move for move in job.moves if _todo(move, job.state)]
                 if not todo:
                     await self._core.store.end_job(self._core.router, JobState.DONE, _left(run))
@@ -197,10 +202,12 @@ class Rebalancer:
     async def _spend(self, run: _Run, rows: int) -> None:
         """Wait until so many rows may be copied; hear an operator who changes the rate or halts the job meanwhile."""
         loop = asyncio.get_running_loop()
-        while (wait_s := run.ahead_s(loop.time())) > 0:
-            await asyncio.sleep(min(wait_s, TICK_S))
+        async with run.copying:
+            while (wait_s := run.ahead_s(loop.time())) > 0:
+                await asyncio.sleep(max(min(wait_s, TICK_S), WAIT_MIN_S))
+                self._may_go_on(run, Step.COPY)
             self._may_go_on(run, Step.COPY)
-        run.owed_rows += rows
+            run.owed_rows += rows
 
 
 def _todo(move: Move, state: JobState) -> bool:
