@@ -111,9 +111,9 @@ class Rebalancer:
             if job is None or job.number != run.job.number or not job.state.active:
                 return
             run.job = job
+            for move in job.moves:
+                self._collect(run, move)
             if job.state in (JobState.RUNNING, JobState.CANCELLING):
-                for move in job.moves:
-                    self._collect(run, move)
                 todo = [move for move in job.moves if _todo(move, job.state)]
                 if not todo:
                     await self._core.store.end_job(self._core.router, JobState.DONE, _left(run))
@@ -138,7 +138,8 @@ class Rebalancer:
             stalled_s = now - lane.failed_since if lane.failed_since is not None else 0.0
             if run.job.state is JobState.RUNNING and stalled_s > STALLED_S and lane.error is not None:
                 await self._core.store.end_job(self._core.router, JobState.STOPPED, _advice(move, lane.error))
-                lane.failed_since, lane.failures = None, 0
+                for each in run.lanes.values():  # once it is resumed all of them are tried anew
+                    each.failed_since, each.failures, each.again_at = None, 0, 0.0
                 return
             given_up = run.job.state is JobState.CANCELLING and stalled_s > LEFT_BEHIND_S
             lane.task = asyncio.ensure_future(self._moved(run, move, lane, given_up=given_up))
