@@ -6,6 +6,7 @@ processes is this one's are written by it alone, one write of a product at a tim
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import pickle
@@ -287,6 +288,7 @@ async def run(told: argparse.Namespace) -> None:
     os.dup2(2, 1)  # libraries print; only answers may go where the starter reads
     router = await Router.open(SqlStore(told.store), [], MilvusShard, deadline_s=OPERATOR_DEADLINE_S)
     till = Till(router, Shopper(router, told))
+    gc.freeze()  # or else every collection looks through the whole stock
     print("{}", file=answers, flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         asked: dict[str, Any] = json.loads(line)
