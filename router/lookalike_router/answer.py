@@ -1,7 +1,7 @@
 """Says what the router takes and gives, as frozen values. Knows no wire, no shard and no store."""
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,8 +90,8 @@ class Found:
 
     answers: list[list[ProductHit]]
     coverage: Coverage
-    explained: tuple[Explained, ...] = ()
-    """One for each shard asked, by name."""
+    explain: Callable[[], tuple[Explained, ...]] = tuple
+    """Returns one for each shard asked, by name; worked out when it is called, as few ask."""
 
 
 @dataclass(frozen=True)

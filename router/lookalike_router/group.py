@@ -1,6 +1,7 @@
 """Names the replicas of one shard, and its slots. Decides nothing."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from lookalike_router.replica import Replica
 from lookalike_router.slots import SlotRange
@@ -15,3 +16,8 @@ class Group:
     """The slots that it owns; none until some are moved to it."""
     replicas: tuple[Replica, ...]
     """At least one, in the order of their numbers."""
+
+    @cached_property
+    def slots(self) -> int:
+        """How many slots it owns."""
+        return sum(map(len, self.ranges))

@@ -4,6 +4,7 @@ The lease is counted from before it was asked for, so that it ends here before i
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from lookalike_router.atlas import Atlas
@@ -66,12 +67,14 @@ class Lease:
         self._until = begun_s + self._timing.lease_s
         self._renew_at = begun_s + self._timing.lease_s * RENEW_AFTER
 
-    async def check(self) -> None:
-        """Return if the lease runs, else try to renew it; raise LeaseLost or StoreFailed."""
+    async def check(self, until: float | None = None) -> None:
+        """Return if the lease runs, else try to renew it, no longer than `until`; raise LeaseLost or StoreFailed."""
         if not self.valid:
-            await self.renew()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self.renew()
         if not self.valid:
-            raise LeaseLost("this router could not renew its lease in time; send the write again")
+            raise LeaseLost("this router could not renew its lease in time; send the request again")
 
     async def seen_by_all(self, epoch: int, until: float) -> None:
         """Return once whatever a live router begins, it begins under the map of `epoch` or a newer one.

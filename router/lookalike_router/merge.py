@@ -1,7 +1,8 @@
 """Merges what shards found into products. Pure: knows no network and no deadline."""
 
+from bisect import insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from lookalike_router.answer import ProductHit
 from lookalike_router.columns import opened
@@ -11,29 +12,16 @@ from lookalike_router.slots import slot_of
 
 Dead = Callable[[str, int], bool]
 """Says whether a row of a product in a version is dead, by a tombstone."""
+Row = tuple[str, Candidate]
+"""A shard, and one row that it found."""
 
 
 @dataclass(slots=True)
 class Product:
-    """One product as far as it was found: its newest version's pictures and the best of them."""
+    """One product as far as it was found: the best of its newest version's pictures, and how many there are."""
 
     best: Candidate
-    images: set[str]
-    rows: int = 1
-
-    def add(self, candidate: Candidate, versions: bool) -> int:
-        """Take one more row of the product; return how many rows are of an older version than another."""
-        if versions and candidate.version != self.best.version:
-            if candidate.version < self.best.version:
-                return 1
-            older = self.rows
-            self.best, self.images, self.rows = candidate, {candidate.image_id}, 1
-            return older
-        self.rows += 1
-        self.images.add(candidate.image_id)
-        if (-candidate.score, candidate.image_id) < (-self.best.score, self.best.image_id):
-            self.best = candidate
-        return 0
+    images: int
 
 
 @dataclass(slots=True)
@@ -46,14 +34,6 @@ class Drops:
     same_product: int = 0
 
 
-@dataclass(slots=True)
-class Merged:
-    """The best products of one query, and by shard what was dropped."""
-
-    products: list[Product]
-    drops: dict[str, Drops] = field(default_factory=dict)
-
-
 def merge(
     answers: Iterable[tuple[str, Sequence[Candidate]]],
     owners: Sequence[str],
@@ -61,34 +41,49 @@ def merge(
     score_min: float | None = None,
     dead: Dead | None = None,
     safeguards: Safeguards = ALL,
-) -> Merged:
+) -> list[Product]:
     """Return the `limit` best products of (shard, what it found): by score, ties by id, each once.
 
     A row counts only if its slot belongs to the shard that found it, so that reads stay exact while rows are copied
     between shards, and only if no tombstone says that it is dead; a newer version of a product wins over a better
     score of an older one.
     """
-    owned, versions = safeguards.ownership, safeguards.versions
-    if not safeguards.tombstones:
-        dead = None
-    products: dict[str, Product] = {}
-    drops: dict[str, Drops] = {}
-    for shard, found in answers:
-        not_owner, older, before = 0, 0, len(products)
-        for candidate in found:
-            product_id = candidate.product_id
-            if owned and owners[slot_of(product_id)] != shard:
-                not_owner += 1
-            elif dead is not None and dead(product_id, candidate.version):
-                older += 1
-            elif (product := products.get(product_id)) is None:
-                products[product_id] = Product(candidate, {candidate.image_id})
-            else:
-                older += product.add(candidate, versions)
-        same_product = len(found) - not_owner - older - (len(products) - before)
-        drops[shard] = Drops(not_owner, older, same_product)
-    kept = (one for one in products.values() if score_min is None or one.best.score >= score_min)
-    return Merged(sorted(kept, key=lambda one: (-one.best.score, one.best.product_id))[:limit], drops)
+    rows_of = _by_product(answers)
+    # Whom a row belongs to costs more than all the rest, and most rows are of products far from the best. No product
+    # can score more than its best row does; once that is less than what was found, nothing better comes.
+    hopes = [
+        (rows[0][1].score if len(rows) == 1 else max(candidate.score for _, candidate in rows), product_id)
+        for product_id, rows in rows_of.items()
+    ]
+    products: list[Product] = []
+    for hope, product_id in sorted(hopes, reverse=True):
+        if len(products) >= limit and hope < products[limit - 1].best.score:
+            break
+        living = _living(product_id, rows_of[product_id], owners, dead, safeguards)
+        if living:
+            insort(products, _product([candidate for _, candidate in living]), key=_rank)
+    return [one for one in products[:limit] if score_min is None or one.best.score >= score_min]
+
+
+def drops(
+    answers: Iterable[tuple[str, Sequence[Candidate]]],
+    owners: Sequence[str],
+    dead: Dead | None = None,
+    safeguards: Safeguards = ALL,
+) -> dict[str, Drops]:
+    """Return for each shard how many of the rows that it found are no hit of their own; for those who ask why."""
+    answers = list(answers)
+    counted = {shard: Drops() for shard, _ in answers}
+    for product_id, rows in _by_product(answers).items():
+        owned = _owned(product_id, rows, owners) if safeguards.ownership else rows
+        living = _living(product_id, rows, owners, dead, safeguards)
+        for shard, drop in counted.items():
+            mine, old, shown = (sum(row[0] == shard for row in part) for part in (rows, owned, living))
+            drop.not_owner += mine - old
+            drop.older += old - shown
+        for shard, _ in living[1:]:
+            counted[shard].same_product += 1
+    return counted
 
 
 def unsure(
@@ -111,9 +106,51 @@ def unsure(
 
 def hits(merged: Iterable[Product]) -> list[ProductHit]:
     """Return merged products as the answer carries them."""
-    return [_hit(product.best, len(product.images)) for product in merged]
+    return [_hit(product.best, product.images) for product in merged]
 
 
 def _hit(best: Candidate, images: int) -> ProductHit:
     attributes, picture = opened(best.document)
     return ProductHit(best.product_id, best.image_id, best.score, images, attributes, picture)
+
+
+def _by_product(answers: Iterable[tuple[str, Sequence[Candidate]]]) -> dict[str, list[Row]]:
+    rows_of: dict[str, list[Row]] = {}
+    for shard, found in answers:
+        for candidate in found:
+            row = shard, candidate
+            if (rows := rows_of.get(candidate.product_id)) is None:
+                rows_of[candidate.product_id] = [row]
+            else:
+                rows.append(row)
+    return rows_of
+
+
+def _owned(product_id: str, rows: Sequence[Row], owners: Sequence[str]) -> Sequence[Row]:
+    owner = owners[slot_of(product_id)]
+    return [row for row in rows if row[0] == owner]
+
+
+def _living(
+    product_id: str, rows: Sequence[Row], owners: Sequence[str], dead: Dead | None, safeguards: Safeguards
+) -> Sequence[Row]:
+    """Return those of a product's rows that count."""
+    if safeguards.ownership:
+        rows = _owned(product_id, rows, owners)
+    if dead is not None and safeguards.tombstones:
+        rows = [row for row in rows if not dead(product_id, row[1].version)]
+    if len(rows) > 1 and safeguards.versions:
+        newest = max(candidate.version for _, candidate in rows)
+        rows = [row for row in rows if row[1].version == newest]
+    return rows
+
+
+def _product(living: Sequence[Candidate]) -> Product:
+    if len(living) == 1:
+        return Product(living[0], 1)
+    best = min(living, key=lambda one: (-one.score, one.image_id))
+    return Product(best, len({one.image_id for one in living}))
+
+
+def _rank(product: Product) -> tuple[float, str]:
+    return -product.best.score, product.best.product_id

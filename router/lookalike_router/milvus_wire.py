@@ -7,6 +7,7 @@ server does.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,9 @@ ROWS, KNOWN = "_default", "known"
 STRONG = 0
 LATELY = 2
 LOADED = common_pb2.LoadState.LoadStateLoaded
+FLOATS = common_pb2.PlaceholderType.FloatVector
+# Replicas times the page sizes in use; to make a request anew costs a search more than to copy it.
+SEARCHES_KEPT = 256
 
 
 def schema(collection: str, description: str) -> Any:
@@ -114,18 +118,27 @@ def search(
     group_by: str = "",
 ) -> Any:
     """Return the request that finds the `limit` rows nearest to each of `queries` (n, 256)."""
-    grouped = {"group_by_field": group_by} if group_by else {}
     vectors = common_pb2.PlaceholderValue(
         tag="$0",
-        type=common_pb2.PlaceholderType.FloatVector,
+        type=FLOATS,
         values=[query.tobytes() for query in np.ascontiguousarray(queries, dtype="<f4")],
     )
+    request = milvus_pb2.SearchRequest()
+    request.CopyFrom(_search(collection, limit, ef, partition, group_by))
+    request.dsl = said
+    request.placeholder_group = common_pb2.PlaceholderGroup(placeholders=[vectors]).SerializeToString()
+    request.nq = len(queries)
+    return request
+
+
+@lru_cache(SEARCHES_KEPT)
+def _search(collection: str, limit: int, ef: int, partition: str, group_by: str) -> Any:
+    """Return what searches of one kind have in common; not to be changed."""
+    grouped = {"group_by_field": group_by} if group_by else {}
     return milvus_pb2.SearchRequest(
         collection_name=collection,
         partition_names=[partition],
-        dsl=said,
         dsl_type=common_pb2.DslType.BoolExprV1,
-        placeholder_group=common_pb2.PlaceholderGroup(placeholders=[vectors]).SerializeToString(),
         output_fields=CANDIDATE_FIELDS,
         search_params=_pairs(
             anns_field="vector",
@@ -135,7 +148,6 @@ def search(
             params=json.dumps({"ef": ef}),
             **grouped,
         ),
-        nq=len(queries),
         consistency_level=LEVEL.Bounded,
         guarantee_timestamp=LATELY,
     )

@@ -158,7 +158,7 @@ class Router:
         with self._core.reads.under(view.epoch):
             found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
         lost = {one.shard for one in found.missing}
-        covered = sum(len(run) for group in owners if group.name not in lost for run in group.ranges)
+        covered = sum(group.slots for group in owners if group.name not in lost)
         coverage = Coverage(
             shards_asked=len(owners),
             shards_answered=len(owners) - len(lost),
@@ -167,7 +167,7 @@ class Router:
             behind=found.behind,
             stale=not self._core.lease.kept(mark),
         )
-        return Found([hits(products) for products in found.merged], coverage, found.explained)
+        return Found([hits(products) for products in found.merged], coverage, found.explain)
 
     async def upsert(self, products: Sequence[ProductWrite], deadline_s: float) -> list[RouterError | None]:
         """Store products whole; return for each None once it is acknowledged, or what went wrong.
@@ -216,14 +216,14 @@ class Router:
     async def get(self, product_ids: Sequence[str], deadline_s: float) -> dict[str, list[Row]]:
         """Return the rows of those products that exist; raise ShardError if an owner cannot say, or LeaseLost."""
         until = asyncio.get_running_loop().time() + deadline_s
-        return await self._current(lambda reads: reads.get(product_ids, until))
+        return await self._current(lambda reads: reads.get(product_ids, until), until)
 
     async def scan(
         self, after: tuple[int, str] | None, limit: int, *, where: Filter | None = None, deadline_s: float
     ) -> Page:
         """Return the `limit` products that follow `after` in the order (slot, product_id); raises as `get`."""
         until = asyncio.get_running_loop().time() + deadline_s
-        return await self._current(lambda reads: reads.scan(after, limit, where, until))
+        return await self._current(lambda reads: reads.scan(after, limit, where, until), until)
 
     def topology(self) -> Topology:
         """Return the placement map."""
@@ -335,14 +335,14 @@ class Router:
         """Return what says whether a row is dead to a read that begins now."""
         return partial(self._core.tombstones.dead, since_s=asyncio.get_running_loop().time())
 
-    async def _current(self, read: Callable[[Reads], Awaitable[Answered]]) -> Answered:
+    async def _current(self, read: Callable[[Reads], Awaitable[Answered]], until: float) -> Answered:
         """Return what was read under a map that was the shop's all the while.
 
         A router that slept, or that cannot reach the store, may read from a replica that others know to be behind; a
         search says so in its coverage, these answers have no place for it. Raises LeaseLost or StoreFailed.
         """
         for _ in range(READS_MAX):
-            await self._core.lease.check()
+            await self._core.lease.check(until)
             mark = self._core.lease.mark()
             view = self._core.atlas.view
             reads = Reads(self._asker, view.groups, view.placement.owners, self._dead(), self._core.safeguards)

@@ -2,9 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +13,7 @@ from lookalike_router.ask import Answered, Asker, Unanswered
 from lookalike_router.errors import ShardError, ShardFailed, ShardRefused, ShardTimedOut, ShardUnreachable
 from lookalike_router.filter import Filter
 from lookalike_router.group import Group
-from lookalike_router.merge import Dead, Merged, Product, merge, unsure
+from lookalike_router.merge import Dead, Drops, Product, drops, merge, unsure
 from lookalike_router.safeguards import Safeguards
 from lookalike_router.shard import ROWS_MAX, Candidate, Shard
 
@@ -41,15 +40,15 @@ class Question:
 
 @dataclass(frozen=True)
 class Searched:
-    """What came of a search: for each query its best products, and how each shard had its part in it."""
+    """What came of a search: for each query its best products, and what they lack."""
 
     merged: list[list[Product]]
     missing: tuple[Missing, ...]
     """Shards that gave no answer, or not all of it."""
     behind: tuple[str, ...]
     """Shards that answered through a replica that may lack acknowledged writes."""
-    explained: tuple[Explained, ...]
-    """One for each shard asked, by name."""
+    explain: Callable[[], tuple[Explained, ...]]
+    """Returns how each shard had its part in it, one for each shard asked, by name."""
 
 
 @dataclass(slots=True)
@@ -80,43 +79,63 @@ class _Part:
 class _Asked:
     """What came of asking: by query and shard what was found and how many rows were asked."""
 
-    def __init__(self, groups: Sequence[Group], queries: int) -> None:
+    def __init__(
+        self, groups: Sequence[Group], owners: Sequence[str], question: Question, dead: Dead, safeguards: Safeguards
+    ) -> None:
+        queries = len(question.queries)
         self.groups = groups
+        self._owners = owners
+        self._question = question
+        self._dead = dead
+        self._safeguards = safeguards
         self.found: list[dict[str, list[Candidate]]] = [{} for _ in range(queries)]
         self.rows: list[dict[str, int]] = [{} for _ in range(queries)]
         self.parts = {group.name: _Part() for group in groups}
 
-    def again(self, merged: Sequence[Merged], question: Question) -> dict[str, list[int]]:
+    def merged(self) -> list[list[Product]]:
+        """Return for each query its best products so far."""
+        limit, score_min = self._question.limit, self._question.score_min
+        return [
+            merge(found.items(), self._owners, limit, score_min, self._dead, self._safeguards) for found in self.found
+        ]
+
+    def again(self, merged: Sequence[Sequence[Product]]) -> dict[str, list[int]]:
         """Return which queries each shard must be asked again, for more rows."""
         again: dict[str, list[int]] = {}
         for i, (found, rows, best) in enumerate(zip(self.found, self.rows, merged, strict=True)):
-            for shard in unsure(found, rows, best.products, question.limit, question.score_min):
+            for shard in unsure(found, rows, best, self._question.limit, self._question.score_min):
                 if self.parts[shard].error is None:
                     again.setdefault(shard, []).append(i)
         return again
 
-    def searched(self, merged: Sequence[Merged]) -> Searched:
+    def searched(self, merged: list[list[Product]]) -> Searched:
         """Return the outcome."""
         parts = self.parts.items()
         return Searched(
-            merged=[one.products for one in merged],
+            merged=merged,
             missing=tuple(
                 Missing(name, trouble(part.error), part.error.reason) for name, part in parts if part.error is not None
             ),
             behind=tuple(name for name, part in parts if part.behind),
-            explained=tuple(self._explained(name, self.parts[name], merged) for name in sorted(self.parts)),
+            explain=self._explain,
         )
 
-    def _explained(self, name: str, part: _Part, merged: Sequence[Merged]) -> Explained:
-        drops = [one.drops[name] for one in merged if name in one.drops]
+    def _explain(self) -> tuple[Explained, ...]:
+        dropped = [drops(found.items(), self._owners, self._dead, self._safeguards) for found in self.found]
+        return tuple(
+            self._explained(name, self.parts[name], [one[name] for one in dropped if name in one])
+            for name in sorted(self.parts)
+        )
+
+    def _explained(self, name: str, part: _Part, dropped: Sequence[Drops]) -> Explained:
         return Explained(
             shard=name,
             replica=part.replica,
             ms=part.ms,
             rows=sum(len(found[name]) for found in self.found if name in found),
-            not_owner=sum(one.not_owner for one in drops),
-            older=sum(one.older for one in drops),
-            same_product=sum(one.same_product for one in drops),
+            not_owner=sum(one.not_owner for one in dropped),
+            older=sum(one.older for one in dropped),
+            same_product=sum(one.same_product for one in dropped),
             hedge=part.hedge,
             retry=part.retry,
             rounds=part.rounds,
@@ -134,16 +153,13 @@ async def search(
     safeguards: Safeguards,
 ) -> Searched:
     """Return for each query its best products, and the shards that they lack; `until` is a time of the loop."""
-    count = len(question.queries)
-    asked = _Asked(groups, count)
+    asked = _Asked(groups, owners, question, dead, safeguards)
     rows = min(math.ceil(ROWS_PER_PRODUCT * question.limit) + ROWS_EXTRA, ROWS_MAX)
-    todo: dict[str, list[int]] = {group.name: list(range(count)) for group in groups}
+    todo: dict[str, list[int]] = {group.name: list(range(len(question.queries))) for group in groups}
     while True:
         await _ask(asker, asked, question, todo, rows, until)
-        merged = [
-            merge(found.items(), owners, question.limit, question.score_min, dead, safeguards) for found in asked.found
-        ]
-        todo = asked.again(merged, question) if rows < ROWS_MAX else {}
+        merged = asked.merged()
+        todo = asked.again(merged) if rows < ROWS_MAX else {}
         if not todo:
             return asked.searched(merged)
         rows = min(rows * GROWTH, ROWS_MAX)
@@ -162,7 +178,7 @@ async def _ask(
             continue
         of = todo[group.name]
         queries = question.queries if len(of) == len(question.queries) else question.queries[of]
-        call = partial(_search, queries, rows, question.where)
+        call = _calling(queries, rows, question.where)
         outcomes[group.name] = asker.begin(group, call, until, measured=True)
     if outcomes:
         await asyncio.wait(outcomes.values())  # each ends by itself, at `until` at the latest
@@ -175,10 +191,10 @@ async def _ask(
                 asked.rows[i][name] = rows
 
 
-async def _search(
-    queries: npt.NDArray[np.float32], rows: int, where: Filter | None, shard: Shard, deadline_s: float
-) -> Found:
-    return await shard.search(queries, rows, where, deadline_s)
+def _calling(
+    queries: npt.NDArray[np.float32], rows: int, where: Filter | None
+) -> Callable[[Shard, float], Awaitable[Found]]:
+    return lambda shard, deadline_s: shard.search(queries, rows, where, deadline_s)
 
 
 TROUBLES: dict[type[ShardError], Trouble] = {

@@ -147,7 +147,7 @@ class Shard(Protocol):
         ...
 
     async def rows_in(self, slots: Sequence[SlotRange], deadline_s: float) -> list[Row]:
-        """Return the rows in these slots with their vectors, as of every write acknowledged before; raises as `digests`."""
+        """Return the rows in these slots with vectors, as of every write acknowledged before; raises as `digests`."""
         ...
 
     async def close(self) -> None:

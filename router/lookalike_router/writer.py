@@ -258,7 +258,8 @@ class Writer:
                 ),
                 *(took_effect(begun, (one.heads for one in outcome.values())) if on.idempotency else ()),
             ],
-            announce=bool(suspects),
+            # A copy of an older write may still arrive: whoever reads must know by then that it is dead.
+            announce=bool(suspects or tombstones),
         )
 
     def _dead(self, jobs: Mapping[str, WriteJob], begun: Sequence[Begun]) -> dict[str, int]:

@@ -148,7 +148,7 @@ class Pipeline:
             total_ms=since_ms(begun),
             token=asked.seen.token if asked.seen else "",
             model=self._vision.embedder_id,
-            explained=found.explained if search.explain else None,
+            explained=found.explain() if search.explain else None,
         )
 
     async def detect(self, photo: Photo, deadline: Deadline) -> Detected:

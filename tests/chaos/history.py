@@ -26,12 +26,14 @@ class Outcome(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Shop:
-    """Who owns what; the same for the whole history."""
+    """Who owns what, from a moment on."""
 
     slots: Mapping[str, int]
     """By shard; shards that own none are left out."""
     owners: Mapping[str, str]
     """The shard of every product that may ever be written: the whole universe."""
+    at_s: float = 0.0
+    """A history has one Shop from its beginning on, and one more for every change of owners."""
 
 
 @dataclass(frozen=True)

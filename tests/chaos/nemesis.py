@@ -141,12 +141,20 @@ class Nemesis:
                 return lambda: faults.fill_disk(parted_s)
             case "impostor":
                 victim = self._target(self._lite)
-                return lambda: faults.impostor(victim, parted_s)
+                return lambda: self._impostor(victim, parted_s)
             case "stray rows":
                 return lambda: self._surgeon.stray(self._products, chance)
             case "store outage":
                 return lambda: faults.hold_store(parted_s, kill=lossy)
         return lambda: faults.kill(self._victims(kind, router, replica), down_s)
+
+    def _impostor(self, victim: str, for_s: float) -> None:
+        """Let a stranger answer at a replica's address, unless an operator is adding an empty server there.
+
+        Then the shop is told that the server is its own, and writes to whoever stands there.
+        """
+        if not self._surgeon.replacing(victim):
+            self._faults.impostor(victim, for_s)
 
     def _target(self, actors: Mapping[str, Actor]) -> str:
         """Choose one that no fault has, if there is one."""

@@ -81,6 +81,10 @@ class Surgeon:
             return None
         return lambda: self._replace(name, before)
 
+    def replacing(self, name: str) -> bool:
+        """Say whether an operator is putting back a replica of this one's shard."""
+        return self._replacing[name[0]].locked()
+
     def _replace(self, name: str, before: str) -> None:
         """Take a replica out and put it in again, empty; return once it has been filled."""
         uri = self._cast.replicas[name].uri

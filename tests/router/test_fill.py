@@ -13,7 +13,7 @@ from lookalike_router.keeper import Keeper
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.slots import SLOTS, SlotRange
 from lookalike_router.store import Sync
-from lookalike_router.writer import Writer
+from lookalike_router.writer import WriteJob, Writer
 from tests.parts.shop import product, row, vectors
 from tests.router.breakable import BreakableShard, until
 from tests.router.stage import Fate, S, Stage, head, rows, stage
@@ -24,6 +24,10 @@ VECTOR = vectors(1)[0]
 FEW = 8
 LONG_S = 600.0
 Scene = Callable[[Stage, Core, Reconciler], Awaitable[None]]
+
+
+def nowhere(job: WriteJob) -> None:
+    raise AssertionError(f"{job.product_id} has moved")
 
 
 class SlowShard(BreakableShard):
@@ -147,7 +151,7 @@ def test_writes_during_a_fill_are_on_both_replicas_when_it_ends(ops: list[tuple[
         await core.atlas.refresh()
         keeper = Keeper(core, reconciler)  # the new replica gets hints until it has joined
         keeper.start()
-        writer = Writer("a", core)
+        writer = Writer("a", core, nowhere)
         last: dict[str, bool] = {}
 
         async def write() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookalike_router.columns import document
-from lookalike_router.merge import Drops, Product, hits, merge, unsure
+from lookalike_router.merge import Drops, Product, drops, hits, merge, unsure
 from lookalike_router.safeguards import ALL, Safeguards
 from lookalike_router.shard import Candidate
 from lookalike_router.slots import SLOTS, slot_of
@@ -65,8 +65,8 @@ def test_the_merge_is_brute_force_over_the_union(
         return version <= deaths.get(product_id, 0)
 
     merged = merge(answers.items(), OWNERS, limit, score_min, dead, on)
-    assert said(merged.products) == brute_force(answers, limit, score_min, deaths, on)
-    ids = [product.best.product_id for product in merged.products]
+    assert said(merged) == brute_force(answers, limit, score_min, deaths, on)
+    ids = [product.best.product_id for product in merged]
     assert len(set(ids)) == len(ids)
 
 
@@ -75,13 +75,13 @@ def test_every_row_is_a_hit_or_counted_as_dropped_for_one_reason(answers: Answer
     def dead(product_id: str, version: int) -> bool:
         return version <= deaths.get(product_id, 0)
 
-    merged = merge(answers.items(), OWNERS, 100, None, dead)
+    dropped = drops(answers.items(), OWNERS, dead)
     for shard, found in answers.items():
         owned = [hit for hit in found if OWNERS[slot_of(hit.product_id)] == shard]
         living = [hit for hit in owned if not dead(hit.product_id, hit.version)]
         newest = {hit.product_id: hit.version for hit in sorted(living, key=lambda hit: hit.version)}
         shown = [hit for hit in living if hit.version == newest[hit.product_id]]
-        assert merged.drops[shard] == Drops(
+        assert dropped[shard] == Drops(
             not_owner=len(found) - len(owned),
             older=len(owned) - len(shown),
             same_product=len(shown) - len(newest),
@@ -92,8 +92,8 @@ def test_every_row_is_a_hit_or_counted_as_dropped_for_one_reason(answers: Answer
 def test_the_order_of_the_shards_does_not_matter(answers: Answers, limit: int) -> None:
     turned = dict(reversed(answers.items()))
     one, other = merge(answers.items(), OWNERS, limit), merge(turned.items(), OWNERS, limit)
-    assert said(one.products) == said(other.products)
-    assert one.drops == other.drops
+    assert said(one) == said(other)
+    assert drops(answers.items(), OWNERS) == drops(turned.items(), OWNERS)
 
 
 @given(ANSWERS, LIMITS, st.integers(1, 25))
@@ -106,11 +106,11 @@ def test_where_the_merge_is_sure_more_rows_change_nothing(answers: Answers, limi
         for one in found:
             one.version = 1
     cut = {shard: found[:rows] for shard, found in whole.items()}
-    merged = merge(cut.items(), OWNERS, limit).products
+    merged = merge(cut.items(), OWNERS, limit)
 
     if not unsure(cut, dict.fromkeys(cut, rows), merged, limit):
         names = [(hit.product_id, hit.score) for hit in hits(merged)]
-        all_of_them = merge(whole.items(), OWNERS, limit).products
+        all_of_them = merge(whole.items(), OWNERS, limit)
         assert names == [(hit.product_id, hit.score) for hit in hits(all_of_them)]
 
 
@@ -119,25 +119,25 @@ def test_a_newer_version_wins_over_a_better_score() -> None:
     old, new = (
         Candidate("p", "x", version, score, document({"v": version}, {})) for version, score in ((1, 0.9), (2, 0.1))
     )
-    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10).products)
+    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10))
     assert (hit.score, hit.attributes, hit.images_matched) == (0.1, {"v": 2}, 1)
-    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10, safeguards=Safeguards(versions=False)).products)
+    [hit] = hits(merge([(shard, [old, new])], OWNERS, 10, safeguards=Safeguards(versions=False)))
     assert (hit.score, hit.attributes) == (0.9, {"v": 1})
 
 
 def test_a_shard_that_does_not_own_the_slot_is_not_believed() -> None:
     [stranger] = {"a", "b"} - {OWNERS[slot_of("p")]}
     row = Candidate("p", "x", 9, 1.0, document({}, {}))
-    assert merge([(stranger, [row])], OWNERS, 10).products == []
-    assert len(merge([(stranger, [row])], OWNERS, 10, safeguards=Safeguards(ownership=False)).products) == 1
+    assert merge([(stranger, [row])], OWNERS, 10) == []
+    assert len(merge([(stranger, [row])], OWNERS, 10, safeguards=Safeguards(ownership=False))) == 1
 
 
 def test_a_dead_row_hides_no_living_one() -> None:
     shard = OWNERS[slot_of("p")]
     rows = [Candidate("p", "x", version, 0.5, document({"v": version}, {})) for version in (1, 2, 3)]
-    [hit] = hits(merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 2).products)
+    [hit] = hits(merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 2))
     assert hit.attributes == {"v": 3}
-    assert merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 3).products == []
+    assert merge([(shard, rows)], OWNERS, 10, dead=lambda _, version: version <= 3) == []
 
 
 def test_a_shard_with_no_more_rows_is_not_asked_again() -> None:

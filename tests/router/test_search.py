@@ -76,8 +76,8 @@ def owned(rows: Sequence[Row], name: str) -> list[Row]:
 
 
 def by_shard(found: Searched) -> dict[str, Explained]:
-    assert [one.shard for one in found.explained] == ["a", "b", "c"]
-    return {one.shard: one for one in found.explained}
+    assert [one.shard for one in found.explain()] == ["a", "b", "c"]
+    return {one.shard: one for one in found.explain()}
 
 
 def brute_force(
@@ -170,7 +170,7 @@ def test_dead_rows_and_old_versions_are_not_shown_and_others_are_looked_for_in_t
         living = [one for one in ROWS if one.product_id not in best[:2]]
         found = await shop.search()
         assert [hit.product_id for hit in hits(found.merged[0])] == expected(living)
-        assert sum(one.older for one in found.explained) >= len(best)
+        assert sum(one.older for one in found.explain()) >= len(best)
 
     play([*ROWS, *old], scene)
 
@@ -182,7 +182,7 @@ def test_a_shard_that_fails_or_hangs_costs_its_rows_alone() -> None:
         found = await shop.search(Question(DIRECTIONS[:1], 100, None, None), deadline_s=0.1)
         assert {one.shard: one.kind for one in found.missing} == {"a": Trouble.FAILED, "b": Trouble.TIMED_OUT}
         assert {one.shard: one.message for one in found.missing} == {
-            one.shard: one.message for one in found.explained if one.message
+            one.shard: one.message for one in found.explain() if one.message
         }
         found_ids = {hit.product_id for hit in hits(found.merged[0])}
         assert found_ids == {one.product_id for one in owned(ROWS, "c")}
@@ -199,7 +199,7 @@ def test_a_dead_replica_of_every_shard_costs_nothing_and_the_retry_is_said() -> 
         assert await shop.ids() == expected(ROWS)
         assert all(shop[f"{name}/1"].asked == 1 for name in "abc"), "each was asked first, in vain"
         found = await shop.search()
-        assert {one.replica for one in found.explained} == {"a/2", "b/2", "c/2"}
+        assert {one.replica for one in found.explain()} == {"a/2", "b/2", "c/2"}
 
     play(ROWS, scene, replicas=2)
 
@@ -215,7 +215,7 @@ def test_a_replica_that_answers_too_late_is_not_mixed_with_the_one_that_took_its
             await shop[name].write([row("p0", "stray", DIRECTIONS[0]), row("p1", "stray", DIRECTIONS[0])], [], S)
         found = await shop.search()
         assert [hit.product_id for hit in hits(found.merged[0])] == expected(ROWS)
-        hedged = [one for one in found.explained if one.hedge]
+        hedged = [one for one in found.explain() if one.hedge]
         assert hedged
         assert all(one.replica == one.hedge != slow[one.shard] for one in hedged)
         await asyncio.sleep(1)
@@ -267,7 +267,7 @@ def test_an_explanation_adds_up() -> None:
 def test_a_shop_without_shards_has_an_empty_answer() -> None:
     async def whole() -> None:
         found = await search(Asker(), [], OWNERS, ONE, asyncio.get_running_loop().time() + S, lambda *_: False, ALL)
-        assert found == Searched([[]], (), (), ())
+        assert (found.merged, found.missing, found.behind, found.explain()) == ([[]], (), (), ())
 
     run(whole())
 

@@ -51,7 +51,7 @@ def test_a_sweep_goes_round_and_another_router_goes_on_from_there() -> None:
             await sweepers[1].step()
             seen.append(int(await made.store.progress(DUTY)))
         assert seen[:-1] == sorted(seen[:-1])
-        assert seen[-2:] == [SLOTS, 0]
+        assert seen[-1] == 0
 
     play(scene, a=2)
 

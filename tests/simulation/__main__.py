@@ -56,11 +56,11 @@ class Total:
         self.failed_seeds += other.failed_seeds
 
 
-def played(seeds: Sequence[int]) -> Total:
+def played(seeds: Sequence[int], moving: bool = False) -> Total:
     """Play the schedules of some seeds."""
     total = Total()
     for seed in seeds:
-        total.take(play(schedule(seed)))
+        total.take(play(schedule(seed, moving=moving)))
     gc.collect()
     return total
 
@@ -70,19 +70,19 @@ def chunks(first: int, count: int) -> list[range]:
     return [range(at, min(at + CHUNK, first + count)) for at in range(first, first + count, CHUNK)]
 
 
-def totals(todo: list[range], processes: int) -> Iterator[Total]:
+def totals(todo: list[range], processes: int, moving: bool) -> Iterator[Total]:
     """Play runs of seeds in several processes, or in this one."""
     if processes == 1:
-        yield from map(played, todo)
+        yield from (played(seeds, moving) for seeds in todo)
         return
     with ProcessPoolExecutor(processes) as pool:
-        for done in as_completed([pool.submit(played, seeds) for seeds in todo]):
+        for done in as_completed([pool.submit(played, seeds, moving) for seeds in todo]):
             yield done.result()
 
 
-def show(seed: int) -> int:
+def show(seed: int, moving: bool) -> int:
     """Play one schedule and print it."""
-    drawn = schedule(seed)
+    drawn = schedule(seed, moving=moving)
     print(f"seed {seed}: {drawn.shards} shards x {drawn.replicas} replicas, {drawn.routers} routers")
     print(*drawn.troubles, sep="\n")
     one = play(drawn, trace=True)
@@ -92,10 +92,10 @@ def show(seed: int) -> int:
     return 1 if one.violations else 0
 
 
-def run(first: int, count: int, processes: int) -> int:
+def run(first: int, count: int, processes: int, moving: bool) -> int:
     """Play many schedules; print the progress and the outcome."""
     total, begun_s = Total(), time.monotonic()
-    for part in totals(chunks(first, count), processes):
+    for part in totals(chunks(first, count), processes, moving):
         total.add(part)
         rate = total.schedules / (time.monotonic() - begun_s) * 60
         failed = ", ".join(f"{name} {n}" for name, n in total.violations.items()) or "nothing broken"
@@ -116,8 +116,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the first schedule's; the others follow it")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--show", action="store_true", help="play the one schedule of --seed and print every call")
+    parser.add_argument("--moving", action="store_true", help="move slots too, and strike at a step of a move")
     told = parser.parse_args()
-    return show(told.seed) if told.show else run(told.seed, told.schedules, told.processes)
+    if told.show:
+        return show(told.seed, told.moving)
+    return run(told.seed, told.schedules, told.processes, told.moving)
 
 
 if __name__ == "__main__":

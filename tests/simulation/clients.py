@@ -28,9 +28,11 @@ LIMIT = 100
 VECTORS = 64
 PICTURES_MAX = 3
 # Of a client's calls.
-READS = 0.4
-DELETES = 0.3
+READS = 0.3
+DELETES = 0.25
 REPLAYS = 0.15
+# How often who has just written looks at once, through any router: what is acknowledged must be there.
+LOOKS_AFTER = 0.5
 # How often a call that came to nothing known is made again.
 INSISTS = 0.7
 TRIES_MAX = 3
@@ -103,7 +105,11 @@ class Client:
     async def _write(self, order: Order) -> None:
         self._sent.append(order)
         for _ in range(TRIES_MAX):
-            if await self._send(order) is Outcome.OK or self._dice.random() >= INSISTS:
+            if await self._send(order) is Outcome.OK:
+                if self._dice.random() < LOOKS_AFTER:
+                    await self.read()
+                return
+            if self._dice.random() >= INSISTS:
                 return
             await asyncio.sleep(self._dice.uniform(0.05, 0.5))
 
@@ -171,7 +177,7 @@ class Client:
         node = node or world.any_node(self._dice)
         if node is None:
             return Outcome.UNKNOWN
-        what = what or self._dice.choice((self.search, self.search, self._get, self._scan))
+        what = what or self._dice.choice((self.search, self.search, self.search, self._get, self._scan))
         product = self._dice.choice(world.products)
         begun_s, deadline_s = world.now_s(), self._dice.choice(DEADLINES_S)
         seen: tuple[Shown, ...] = ()
@@ -197,7 +203,7 @@ class Client:
         """Search for everything, near a vector that is no product's in particular."""
         query = pool()[self._dice.randrange(VECTORS)]
         found = await node.router.search(query[None], LIMIT, deadline_s=until - self._world.now_s())
-        for one in found.explained:
+        for one in found.explain():
             tally = self._world.around.tally
             tally["rows dropped: older"] += one.older
             tally["rows dropped: not owner"] += one.not_owner

@@ -127,7 +127,7 @@ async def _settle(world: World, troubles: Troubles) -> None:
 
 async def _well(world: World) -> bool:
     """Say whether the shop is in order: nothing in hand or to be done, replicas equal, no dead rows."""
-    if world.behind() or await world.store.hint_counts():
+    if world.behind() or world.store._moving() or await world.store.hint_counts():
         return False
     held: dict[str, set[frozenset[Head]]] = {}
     for place in world.places():

@@ -36,6 +36,8 @@ class Kind(StrEnum):
     """Rows appear on a shard that does not own them."""
     GROW = "grow"
     """An operator adds a replica."""
+    MOVE = "move"
+    """An operator moves slots, and something dies at one of the steps."""
 
 
 # How often each is drawn.
@@ -96,13 +98,19 @@ class Schedule:
     troubles: tuple[Trouble, ...]
 
 
-def schedule(seed: int, only: Sequence[Kind] = ()) -> Schedule:
-    """Return the schedule of a seed, the same on every machine; nothing goes wrong but `only` these kinds, if told."""
+def schedule(seed: int, only: Sequence[Kind] = (), *, moving: bool = False) -> Schedule:
+    """Return the schedule of a seed, the same on every machine; nothing goes wrong but `only` these kinds, if told.
+
+    With `moving` slots are moved as well, and something is struck at a step.
+    """
     dice = random.Random(f"schedule {seed}")
     count = dice.choice((1, 2, 3, 4, 6))
     # A few kinds at a time: what follows from two of them shows more often than in a storm of all.
     kinds = only or dice.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=2)
-    troubles = tuple(sorted((trouble(dice, dice.choice(kinds)) for _ in range(count)), key=lambda one: one.at_s))
+    drawn = [trouble(dice, dice.choice(kinds)) for _ in range(count)]
+    if moving:
+        drawn.append(trouble(random.Random(f"move {seed}"), Kind.MOVE))
+    troubles = tuple(sorted(drawn, key=lambda one: one.at_s))
     calls = dice.choice((4, 8, 12))
     return Schedule(
         seed=seed,

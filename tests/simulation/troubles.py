@@ -10,6 +10,7 @@ from lookalike_router.slots import slot_of
 from lookalike_router.store import ReplicaPlace, Sync
 from tests.simulation.clients import Order, product_of
 from tests.simulation.faults import STORE, Chances, Endpoint
+from tests.simulation.moving import Operator, Striker
 from tests.simulation.node import Gone, Node, Overdue
 from tests.simulation.schedules import Kind, Trouble
 from tests.simulation.world import World
@@ -43,6 +44,7 @@ class Troubles:
             Kind.FLAKY: self._flaky,
             Kind.STRAY: self._stray,
             Kind.GROW: self._grow,
+            Kind.MOVE: self._move,
         }
 
     async def play(self, trouble: Trouble) -> None:
@@ -63,7 +65,10 @@ class Troubles:
         for node in world.nodes:
             node.link.heal_all()
             node.link.resume()
-        await asyncio.gather(*self._operators)
+        while left := [task for task in self._operators if not task.done()]:
+            await asyncio.wait(left)  # what they do may need others to begin
+        for task in self._operators:
+            task.result()
 
     def _place(self, trouble: Trouble) -> ReplicaPlace:
         shards = sorted(self._world.map.replicas)
@@ -114,10 +119,15 @@ class Troubles:
         await self._hurting(trouble, lossy, well)
 
     async def _echo(self, trouble: Trouble) -> None:
-        def echo(one: Endpoint) -> None:
-            one.chances = Chances(doubles=0.5 + trouble.strength / 2)
-
-        await self._hurting(trouble, echo, well)
+        """Have every write to a shard come twice: a network between that sends again what was not confirmed."""
+        shard = self._place(trouble).shard
+        endpoints = [self._endpoint(place) for place in self._world.map.replicas[shard]]
+        self._world.broke(trouble.kind, shard)
+        for endpoint in endpoints:
+            endpoint.chances = Chances(doubles=0.5 + trouble.strength / 2)
+        await asyncio.sleep(trouble.lasts_s)
+        for endpoint in endpoints:
+            well(endpoint)
 
     async def _cut(self, trouble: Trouble) -> None:
         node = self._node(trouble)
@@ -159,7 +169,7 @@ class Troubles:
         if node is not None:
             self._world.broke(trouble.kind, node.link.name)
             node.link.kill()
-            self._operators.append(asyncio.create_task(self._start_again()))
+            self._restart()
 
     async def _start_again(self) -> None:
         await asyncio.sleep(RESTART_S)
@@ -174,7 +184,8 @@ class Troubles:
             return
         world.broke(trouble.kind, place.name)
         product = foreign[trouble.router % len(foreign)]
-        copies = {row for other in world.places() for row in world.rows(other) if row.product_id == product}
+        rows = (row for other in world.places() for row in world.rows(other) if row.product_id == product)
+        copies = list(dict.fromkeys(rows))  # not a set, whose order is another one each time
         version = max((row.version for row in copies), default=1) + round(trouble.strength)
         await self._endpoint(place).rows.write([*copies, *strays(product, version)], [], OPERATOR_DEADLINE_S)
 
@@ -213,6 +224,18 @@ class Troubles:
         uri = f"sim:{shard}{len(self._world.endpoints) + 10}"
         self._world.broke(trouble.kind, shard)
         self._operators.append(asyncio.create_task(self._add(shard, uri)))
+
+    async def _move(self, trouble: Trouble) -> None:
+        """Have slots moved, and something struck at a step; one such trouble at a time."""
+        world = self._world
+        if world.striker is not None:
+            return
+        self._world.broke(trouble.kind, "")
+        world.striker = Striker(world, trouble, self._restart)
+        self._operators.append(asyncio.create_task(Operator(world, self._operate).run(trouble)))
+
+    def _restart(self) -> None:
+        self._operators.append(asyncio.create_task(self._start_again()))
 
     async def _add(self, shard: str, uri: str) -> None:
         self._world.endpoint(uri)

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache, partial
+from typing import Protocol
 
 from lookalike_router.errors import RouterError
 from lookalike_router.memory_store import MemoryStore
@@ -12,7 +13,7 @@ from lookalike_router.placement import FIRST_EPOCH, Placement
 from lookalike_router.router import Router
 from lookalike_router.safeguards import Safeguards
 from lookalike_router.shard import Row, Shard
-from lookalike_router.slots import SLOTS, SlotRange, slot_of
+from lookalike_router.slots import SLOTS, slot_of
 from lookalike_router.store import ReplicaPlace, ShopMap, Sync
 from lookalike_router.timing import Timing
 from tests.chaos.checker import Violation
@@ -24,32 +25,45 @@ from tests.simulation.node import Node
 from tests.simulation.schedules import Schedule
 
 # The usual times, but for looks at the store that find nothing: each costs as much as a call.
-TIMING = Timing(poll_s=0.3, tend_s=0.5)
+TIMING = Timing(poll_s=0.3, hurry_s=0.1, tend_s=0.5)
 OPEN_DEADLINE_S = 2.0
 S = 1.0
 
 
+class Striker(Protocol):
+    """Hears which step of a move a router has reached, and may strike."""
+
+    async def reached(self, link: Link, name: str) -> None: ...
+
+
 @dataclass(frozen=True, repr=False)
-class Runs(Placement):
-    """A map of one run of slots for each shard: what the ring would plan has many, which cost time and show nothing."""
+class Quiet(Placement):
+    """A map that a trace has room for."""
 
     def __repr__(self) -> str:
-        return f"epoch {self.epoch}"  # a trace has no room for 16,384 owners
-
-    def ranges(self, shard: str) -> tuple[SlotRange, ...]:
-        names = list(self.weights)
-        if shard not in names:
-            return ()
-        at, of = names.index(shard), len(names)
-        return (SlotRange(at * SLOTS // of, (at + 1) * SLOTS // of - 1),)
+        return f"epoch {self.epoch}"
 
 
 @cache
-def placement(shards: int) -> Runs:
-    """Return the first map."""
-    weights = dict.fromkeys("abc"[:shards], 1.0)
-    runs = Runs(FIRST_EPOCH, weights, ())
-    return replace(runs, owners=tuple(name for name in weights for run in runs.ranges(name) for _ in range(len(run))))
+def placement(shards: int) -> Quiet:
+    """Return the first map, one run of slots a shard: what the ring would plan has many, which cost time."""
+    names = "abc"[:shards]
+    return Quiet(FIRST_EPOCH, dict.fromkeys(names, 1.0), tuple(names[slot * shards // SLOTS] for slot in range(SLOTS)))
+
+
+class Watched(MemoryStore):
+    """A store that tells of every change of owners in the moment in which it happens."""
+
+    def __init__(self, now_s: Callable[[], float], moved: Callable[[], None]) -> None:
+        super().__init__(now_s)
+        self._moved = moved
+
+    def _changed(self, changed: ShopMap) -> int:
+        before = self._known().placement.owners
+        epoch = super()._changed(changed)
+        if changed.placement.owners is not before:
+            self._moved()
+        return epoch
 
 
 class World:
@@ -63,16 +77,16 @@ class World:
         self.history: list[Event] = []
         self.versions: dict[str, dict[int, str]] = {}
         """What was seen of each product, by version."""
-        self.placement = placement(schedule.shards)
-        self.owners = {product: self.placement.owners[slot_of(product)] for product in self.products}
+        self.placement: Placement = placement(schedule.shards)
         self.endpoints: dict[str, Endpoint] = {}
         self.weather = Weather()
         self.nodes: list[Node] = []
         self._safeguards = safeguards
         self._replicas = schedule.replicas
         self._routers = 0
+        self.striker: Striker | None = None
         self.now_s = asyncio.get_running_loop().time
-        self.store = MemoryStore(self.now_s)
+        self.store = Watched(self.now_s, self._moved)
 
     def add(self, event: Event) -> None:
         """Write an event down."""
@@ -102,10 +116,18 @@ class World:
         for uri in (uri for of in uris.values() for uri in of):
             await self.endpoint(uri).rows.join(shop, True, S)
         await self.store.found(self.placement, uris)
-        slots = {name: len(self.placement.ranges(name)[0]) for name in uris}
-        self.add(Shop(slots, self.owners))
+        self._moved()
         for _ in range(routers):
             await self.open()
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The shard of each product, now."""
+        return {product: self.map.placement.owners[slot_of(product)] for product in self.products}
+
+    def _moved(self) -> None:
+        slots = {name: sum(map(len, self.map.placement.ranges(name))) for name in self.map.replicas}
+        self.add(Shop({name: count for name, count in slots.items() if count}, self.owners, self.now_s()))
 
     def endpoint(self, uri: str) -> Endpoint:
         """Return the server at an address; there is one at each."""
@@ -128,6 +150,7 @@ class World:
                     deadline_s=OPEN_DEADLINE_S,
                     timing=TIMING,
                     safeguards=self._safeguards,
+                    failpoint=partial(self._reached, link),
                 )
             except RouterError as error:
                 self.around.say(link.name, "does not start:", repr(error))
@@ -135,6 +158,11 @@ class World:
             else:
                 self.nodes.append(Node(router, link))
                 return
+
+    async def _reached(self, link: Link, name: str) -> None:
+        self.around.tally[f"step {name}"] += 1
+        if self.striker is not None:
+            await self.striker.reached(link, name)
 
     def _connect(self, link: Link, name: str, uri: str) -> Shard:
         return FaultyShard(name, self.endpoint(uri), link, self.around)

@@ -11,7 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from lookalike_router.balance import Batch
 from lookalike_router.errors import RouterError, StoreFailed
+from lookalike_router.jobs import DUTY, JobKind, JobState, Proof, Step
+from lookalike_router.slots import SLOTS, SlotRange, within
 from lookalike_router.store import RECHECK_AFTER_S, Answer, Begun, Finish, Hint, Store
 from tests.parts import stores
 from tests.parts.postgres import fresh_database
@@ -130,7 +133,7 @@ class Alike(RuleBasedStateMachine):
     def read_hints(self, name: str, limit: int) -> None:
         self.read += self.step(lambda store: store.hints(name, limit))
 
-    @rule(duty=st.sampled_from(["drain", "sweep"]), router=ROUTERS)
+    @rule(duty=st.sampled_from(["drain", DUTY]), router=ROUTERS)
     def take_duty(self, duty: str, router: str) -> None:
         if self.step(lambda store: store.take_duty(duty, router, LEASE_S)):
             self.step(lambda store: store.set_progress(duty, router))
@@ -144,6 +147,63 @@ class Alike(RuleBasedStateMachine):
     def read_tombstones(self, after: int, limit: int, age_s: float) -> None:
         self.step(lambda store: store.tombstones(after, age_s, limit))
 
+    @rule(
+        first=st.integers(0, SLOTS // 2), slots=st.integers(1, SLOTS // 2), sources=st.sampled_from(["ab", "ba", "ac"])
+    )
+    def start_job(self, first: int, slots: int, sources: str) -> None:
+        source, target = sources
+        run = SlotRange(first, min(first + slots, SLOTS) - 1)
+        owned = within(self.ranges(source), run)
+        moves = [(Batch(source, target, owned), 5)] if owned else []
+        self.step(lambda store: store.start_job(JobKind.BALANCE, moves))
+
+    def ranges(self, shard: str) -> tuple[SlotRange, ...]:
+        found = self.loop.run_until_complete(self.stores[0].load())
+        assert found is not None
+        return found.placement.ranges(shard)
+
+    @rule(router=ROUTERS, step=st.sampled_from(Step))
+    def step_move(self, router: str, step: Step) -> None:
+        if self.moves():
+            self.step(lambda store: store.step_move(router, 0, step))
+
+    @rule(router=ROUTERS, right=st.booleans())
+    def copy_pause_and_flip(self, router: str, right: bool) -> None:
+        if not self.moves():
+            return
+        self.step(lambda store: store.take_duty(DUTY, router, LEASE_S))
+        self.step(lambda store: store.step_move(router, 0, Step.COPY))
+        pause = self.step(lambda store: store.pause_move(router, 0, LEASE_S))
+        self.step(lambda store: store.held_in_move(0))
+        proof = Proof(7, "ab", frozenset({"a/1", "a/2", "a/3", "b/1", "b/2", "c/1", "c/2"} if right else ()))
+        self.step(lambda store: store.flip(router, 0, pause if isinstance(pause, int) else 1, proof, LEASE_S))
+
+    @rule(router=ROUTERS, step=st.sampled_from(Step))
+    def release_move(self, router: str, step: Step) -> None:
+        if self.moves():
+            self.step(lambda store: store.release_move(router, 0, step, 0.5))
+
+    def moves(self) -> bool:
+        """Say whether there is an active job that moves anything; others have no move to be asked for."""
+        job = self.loop.run_until_complete(self.stores[0].job())
+        return job is not None and job.state.active and bool(job.moves)
+
+    @rule(state=st.sampled_from([JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]))
+    def steer_job(self, state: JobState) -> None:
+        self.step(lambda store: store.steer_job(state, rows_per_s=3.0))
+
+    @rule(router=ROUTERS, state=st.sampled_from([JobState.STOPPED, JobState.DONE]))
+    def end_job(self, router: str, state: JobState) -> None:
+        self.step(lambda store: store.end_job(router, state, "why"))
+
+    @rule(shard=st.sampled_from("abc"), draining=st.booleans())
+    def set_draining(self, shard: str, draining: bool) -> None:
+        self.step(lambda store: store.set_draining(shard, draining))
+
+    @rule(shard=st.sampled_from("abc"))
+    def remove_shard(self, shard: str) -> None:
+        self.step(lambda store: store.remove_shard(shard))
+
     @rule()
     def prune(self) -> None:
         self.step(lambda store: store.prune())
@@ -153,6 +213,7 @@ class Alike(RuleBasedStateMachine):
         every = ["p", "q", "ü"]
         self.step(lambda store: store.load())
         self.step(lambda store: store.look())
+        self.step(lambda store: store.job())
         self.step(lambda store: store.routers())
         self.step(lambda store: store.orphans(10))
         self.step(lambda store: store.hint_counts())

@@ -164,9 +164,9 @@ async def test_a_router_lives_as_long_as_its_lease(founded: Store, other: Store,
     assert await other.routers() == [RouterLease("r", False, 1, 1), RouterLease("s", True, 1, 1)]
     await founded.add_replica("a/3", "http://a3")
     assert await founded.beat("r", LEASE_S, 2) == Beat(2, 0)
-    assert await other.routers() == [RouterLease("r", True, 2), RouterLease("s", True, 1)]
+    assert await other.routers() == [RouterLease("r", True, 2, 2), RouterLease("s", True, 1, 1)]
     await founded.leave("r")
-    assert await other.routers() == [RouterLease("s", True, 1)]
+    assert await other.routers() == [RouterLease("s", True, 1, 1)]
 
 
 async def test_a_duty_is_one_routers_until_its_lease_ends_or_it_leaves(
