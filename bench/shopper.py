@@ -13,7 +13,7 @@ import pickle
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +100,9 @@ class Shopper:
         log, self._log = self._log, Log()
         return log
 
-    async def _steadily(self, act: Callable[[], Awaitable[None]], per_s: float, stopped: asyncio.Event) -> None:
+    async def _steadily(
+        self, act: Callable[[], Coroutine[None, None, None]], per_s: float, stopped: asyncio.Event
+    ) -> None:
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         async with asyncio.TaskGroup() as group:
