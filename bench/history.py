@@ -131,9 +131,11 @@ class Rows:
         must = (self._must_s <= asked.begun_s) & (self._must_until_s >= asked.ended_s)
         # Whatever may or may not be seen may take a place away from what must be.
         best = _first_products(self._product, scores, may, limit)
-        due = [product for product, row in best if must[row]]
         hits = {hit.product for hit in asked.hits}
-        return Judged(found=sum(product in hits for product in due), due=len(due))
+        # Of two that are equal either may be the last.
+        least = min((hit.score for hit in asked.hits), default=-1.0) + TIE if len(hits) == limit else -1.0
+        due = [(product in hits) or scores[row] <= least for product, row in best if must[row]]
+        return Judged(found=sum(due), due=len(due))
 
     def _known(self, asked: Asked) -> bool:
         """Say whether a search is of a picture that is there all the while."""

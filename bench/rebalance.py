@@ -2,13 +2,16 @@
 
 Starts no server. Against two baselines: the least that any plan could move, and what the ring alone would move, were
 the map planned anew. `largest` is the fullest shard's slots over its weighted share, before and after, among those that
-are to own slots. `--json` prints one object a line, after the table.
+are to own slots. `flip` is the transaction that gives a batch to its new owner, each in a pause of writes; `map` is what
+every router reads after it; both in SQLite. `--json` prints one object a line, after the table.
 """
 
 import argparse
+import asyncio
 import json
 import math
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,10 +20,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from lookalike_router.balance import balanced, batches
-from lookalike_router.placement import plan, ranges_of
+from lookalike_router.balance import Batch, balanced, batches
+from lookalike_router.jobs import DUTY, JobKind, Proof, Step
+from lookalike_router.placement import Placement, plan, ranges_of
 from lookalike_router.rebalance import BATCH_SLOTS_MAX
 from lookalike_router.slots import SLOTS
+from lookalike_router.sql_store import SqlStore
+
+# Longer than a case takes.
+DUTY_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class Outcome:
     ranges_after: int
     batches: int
     plan_ms: float
+    flip_ms: float
+    map_ms: float
 
 
 def shop(shards: int, **weights: float) -> dict[str, float]:
@@ -74,6 +84,7 @@ def outcome(case: Case, rounds: int) -> Outcome:
         moves = batches(owners, wanted, BATCH_SLOTS_MAX)
         taken_ms.append((time.perf_counter() - begun_s) * 1000)
     total = sum(case.after.values())
+    flip_ms, map_ms = asyncio.run(flipped(case, owners, moves, rounds))
     exact = {shard: SLOTS * weight / total for shard, weight in case.after.items()}
     return Outcome(
         case=case.name,
@@ -86,7 +97,33 @@ def outcome(case: Case, rounds: int) -> Outcome:
         ranges_after=len(ranges_of(wanted)),
         batches=len(moves),
         plan_ms=min(taken_ms),
+        flip_ms=flip_ms,
+        map_ms=map_ms,
     )
+
+
+async def flipped(case: Case, owners: Sequence[str], moves: Sequence[Batch], rounds: int) -> tuple[float, float]:
+    """Flip some batches in a store; return the shortest times of a flip and of reading the map, in ms."""
+    flips_ms, maps_ms = [], []
+    shards = sorted({*case.before, *case.after})
+    with tempfile.TemporaryDirectory() as folder:
+        store = SqlStore(f"sqlite:///{folder}/store.db")
+        weights = {**case.before, **case.after}
+        await store.found(Placement(1, weights, tuple(owners)), {shard: [f"http://{shard}"] for shard in shards})
+        await store.take_duty(DUTY, "bench", DUTY_S)
+        await store.start_job(JobKind.BALANCE, [(batch, 0) for batch in moves])
+        for number, batch in enumerate(moves[:rounds]):
+            await store.step_move("bench", number, Step.COPY)
+            pause = await store.pause_move("bench", number, DUTY_S)
+            proof = Proof(0, "", frozenset({f"{batch.target}/1"}))
+            begun_s = time.perf_counter()
+            await store.flip("bench", number, pause, proof, DUTY_S)
+            flips_ms.append((time.perf_counter() - begun_s) * 1000)
+            begun_s = time.perf_counter()
+            await store.load()
+            maps_ms.append((time.perf_counter() - begun_s) * 1000)
+        await store.close()
+    return min(flips_ms), min(maps_ms)
 
 
 def growing(first: int, last: int) -> Outcome:
@@ -115,19 +152,22 @@ def growing(first: int, last: int) -> Outcome:
         ranges_after=len(ranges_of(owners)),
         batches=count,
         plan_ms=taken_ms,
+        flip_ms=math.nan,
+        map_ms=math.nan,
     )
 
 
 def table(found: Sequence[Outcome]) -> str:
     """Return the outcomes for eyes."""
-    head = f"{'':<27}{'moved':>9}{'ideal':>9}{'anew':>9}{'largest':>16}{'ranges':>15}{'batches':>9}{'plan ms':>9}"
+    head = f"{'':<27}{'moved':>9}{'ideal':>9}{'anew':>9}{'largest':>16}{'ranges':>15}{'batches':>9}"
+    head += f"{'plan ms':>9}{'flip ms':>9}{'map ms':>8}"
     lines = [head]
     for one in found:
         largest = f"{one.largest_before:.3f} → {one.largest_after:.3f}"
         ranges = f"{one.ranges_before} → {one.ranges_after}"
         lines.append(
             f"{one.case:<27}{one.moved_fraction:>9.3%}{one.ideal_fraction:>9.3%}{one.anew_fraction:>9.3%}"
-            f"{largest:>16}{ranges:>15}{one.batches:>9}{one.plan_ms:>9.0f}"
+            f"{largest:>16}{ranges:>15}{one.batches:>9}{one.plan_ms:>9.0f}{one.flip_ms:>9.1f}{one.map_ms:>8.1f}"
         )
     return "\n".join(lines)
 

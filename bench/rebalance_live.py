@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.history import Asked, Judged, Log, Rows, Vectors, Write, added, rows_of
 from bench.router import load
 from bench.shop import LOAD_DEADLINE_S, clustered
-from bench.shopper import LIMIT, stock_rows
+from bench.shopper import LIMIT, connect, stock_rows
 from lookalike_router.answer import ShardSpec
 from lookalike_router.jobs import Job, JobState
 from lookalike_router.milvus import MilvusShard
@@ -51,6 +52,7 @@ class Shop:
         command += ["--stock", str(folder / "stock.npy"), "--firsts", str(folder / "firsts.npy")]
         rates = {"upserts": told.upserts, "deletes": told.deletes, "searches": told.searches}
         command += [f"--{name}-per-s={rate}" for name, rate in rates.items()]
+        command += ["--exact"] if told.exact else []
         self._folder = folder
         self._processes = [
             subprocess.Popen(
@@ -129,10 +131,11 @@ def stocked(rows: int, centres: int) -> tuple[Vectors, list[int]]:
     return vectors, firsts
 
 
-async def found_shop(store: str, uris: Sequence[str], vectors: Vectors, firsts: Sequence[int]) -> None:
+async def found_shop(store: str, uris: Sequence[str], vectors: Vectors, firsts: Sequence[int], exact: bool) -> None:
     """Found a shop over three shards and stock it, sealed and indexed."""
+    endpoint = connect(exact)
     specs = [ShardSpec(name, (uri,)) for name, uri in zip("abc", uris, strict=True)]
-    router = await Router.open(SqlStore(store), specs, MilvusShard, deadline_s=LOAD_DEADLINE_S)
+    router = await Router.open(SqlStore(store), specs, endpoint, deadline_s=LOAD_DEADLINE_S)
     owners = {slot: one.name for one in router.topology().shards for run in one.ranges for slot in _slots(run)}
     await router.close()
     parts: dict[str, list[Any]] = {name: [] for name in "abc"}
@@ -202,7 +205,7 @@ def figures(was: Lived, stock: Mapping[int, Vectors], told: argparse.Namespace) 
     writes = [one for log in was.logs for one in log.writes]
     judged = added(rows.judge(one) for one in searches)
     quiet, moving = _phase(was, searches, "quiet"), _phase(was, searches, "balance", "drain")
-    recalls = [_recall(rows, some, told.sample) for some in (quiet, moving)]
+    compared = [_compared(rows, some, told.sample) for some in (quiet, moving)]
     ended = read_back(was, stock, standing)
     paused_ms = [move.paused_s * 1000 for job in was.jobs for move in job.moves]
     seconds = [job.ended_at - job.started_at for job in was.jobs]
@@ -228,7 +231,8 @@ def figures(was: Lived, stock: Mapping[int, Vectors], told: argparse.Namespace) 
         "write_max_ms": [round(max(some, default=0)) for some in writes_ms],
         "search_p50_ms": [round(float(np.median([one.ms for one in some])), 1) for some in (quiet, moving)],
         "search_p99_ms": [round(one, 1) for one in p99s],
-        "recall": [round(one, 4) for one in recalls],
+        "recall": [round(one.recall, 4) for one in compared],
+        "compared": [one.due for one in compared],
         "unknown_hits": judged.unknown,
         "unseen": judged.unseen,
         "own_searches": judged.own,
@@ -276,10 +280,10 @@ def _writes_ms(was: Lived, writes: Sequence[Write], *names: str) -> list[float]:
     return [(one.ended_s - one.begun_s) * 1000 for one in some]
 
 
-def _recall(rows: Rows, searches: Sequence[Asked], sample: int) -> float:
+def _compared(rows: Rows, searches: Sequence[Asked], sample: int) -> Judged:
+    """Compare some searches with brute force."""
     some = searches[:: max(1, len(searches) // sample)]
-    judged: Judged = added(rows.compare(one, LIMIT) for one in some if not one.error)
-    return judged.recall
+    return added(rows.compare(one, LIMIT) for one in some if not one.error)
 
 
 def _p99(values: Sequence[float]) -> float:
@@ -295,7 +299,9 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     servers = milvus.start([folder / name for name in "abcd"])
     shop: Shop | None = None
     try:
-        await found_shop(store, [server.uri for server in servers[:3]], vectors, firsts)
+        empty = _held(servers[:3])
+        await found_shop(store, [server.uri for server in servers[:3]], vectors, firsts, told.exact)
+        full = _held(servers[:3])
         shop = Shop(folder, store, told)
         was = await lived(shop, SqlStore(store), servers[3].uri, folder, told)
         shop.close()
@@ -306,7 +312,24 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
             milvus.kill(server.pid)
             server.stop()
     stock = {product: vectors[first:last] for product, (first, last) in enumerate(pairwise(firsts))}
-    return figures(was, stock, told)
+    per_row = {name: round((full[name] - empty[name]) / len(vectors)) for name in full}
+    return figures(was, stock, told) | per_row
+
+
+def _held(servers: Sequence[milvus.Standalone]) -> dict[str, int]:
+    """Return the memory and the disk that servers hold."""
+    files = [file for server in servers for file in (server.home / "data").rglob("*")]
+    return {
+        "memory_bytes_per_row": sum(psutil.Process(server.pid).memory_info().rss for server in servers),
+        "disk_bytes_per_row": sum(map(_size, files)),
+    }
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except FileNotFoundError:  # servers compact as they like
+        return 0
 
 
 def say(text: str) -> None:
@@ -326,6 +349,7 @@ def main() -> None:
     parser.add_argument(
         "--sample", type=int, default=500, help="searches compared with brute force, products read whole"
     )
+    parser.add_argument("--exact", action="store_true", help="shards that look at every vector, in place of HNSW")
     parser.add_argument("--folder", type=Path, default=None, help="where the servers keep their data; a temporary one")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     told = parser.parse_args()

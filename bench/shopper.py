@@ -14,6 +14,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.history import Asked, Hit, Log, Vectors, Write
 from lookalike_router.answer import Picture, ProductHit, ProductWrite, ShardSpec
+from lookalike_router.atlas import Connect
 from lookalike_router.jobs import JobState
 from lookalike_router.milvus import MilvusShard
+from lookalike_router.milvus_join import Index
 from lookalike_router.rebalance import Goal
 from lookalike_router.router import Router
 from lookalike_router.shard import Row, Stored
@@ -39,6 +42,11 @@ NEW_FRACTION = 0.2
 OPERATOR_DEADLINE_S = 60.0
 PAGE_PRODUCTS = 1_000
 READ_PRODUCTS = 256
+
+
+def connect(exact: bool) -> Connect:
+    """Return what makes an endpoint: one whose shards look at every vector, or an HNSW one."""
+    return partial(MilvusShard, index=Index.FLAT if exact else Index.HNSW)
 
 
 def name_of(product: int) -> str:
@@ -288,7 +296,7 @@ async def run(told: argparse.Namespace) -> None:
     """Open the router, say so, obey."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print; only answers may go where the starter reads
-    router = await Router.open(SqlStore(told.store), [], MilvusShard, deadline_s=OPERATOR_DEADLINE_S)
+    router = await Router.open(SqlStore(told.store), [], connect(told.exact), deadline_s=OPERATOR_DEADLINE_S)
     till = Till(router, Shopper(router, told))
     gc.freeze()  # or else every collection looks through the whole stock
     print("{}", file=answers, flush=True)
@@ -307,6 +315,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, required=True)
     for name in ("upserts", "deletes", "searches"):
         parser.add_argument(f"--{name}-per-s", type=float, required=True)
+    parser.add_argument("--exact", action="store_true")
     asyncio.run(run(parser.parse_args()))
 
 
