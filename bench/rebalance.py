@@ -2,8 +2,8 @@
 
 Starts no server. Against two baselines: the least that any plan could move, and what the ring alone would move, were
 the map planned anew. `largest` is the fullest shard's slots over its weighted share, before and after, among those that
-are to own slots. `flip` is the transaction that gives a batch to its new owner, each in a pause of writes; `map` is what
-every router reads after it; both in SQLite. `--json` prints one object a line, after the table.
+are to own slots. `flip` is the transaction that gives a batch to its new owner, each in a pause of writes; `map` is
+what every router reads after it; both in SQLite. `--json` prints one object a line, after the table.
 """
 
 import argparse
