@@ -66,6 +66,11 @@ class Shop:
         for process in self._processes:
             _said(process)
 
+    @property
+    def pids(self) -> list[int]:
+        """Who they are."""
+        return [process.pid for process in self._processes]
+
     async def all(self, do: str) -> None:
         """Tell every process to do something."""
         await asyncio.gather(*(asyncio.to_thread(_ask, process, do) for process in self._processes))
@@ -80,6 +85,12 @@ class Shop:
         asks = zip(self._processes, paths, strict=True)
         await asyncio.gather(*(asyncio.to_thread(_ask, process, "log", path=str(path)) for process, path in asks))
         return [pickle.loads(path.read_bytes()) for path in paths]
+
+    async def read_back(self, sample: int) -> tuple[Any, ...]:
+        """Return what one process counts and finds in the whole shop; see Till.check."""
+        path = self._folder / "found"
+        counted = await self.one("check", path=str(path), sample=sample)
+        return counted, *pickle.loads(path.read_bytes())
 
     def close(self) -> None:
         """End the processes."""
@@ -109,12 +120,23 @@ def _said(process: "subprocess.Popen[str]") -> Any:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """When it is by the monotonic clock, and how many seconds of CPU time went by until then."""
+
+    at_s: float
+    ours_s: float
+    """... of the servers and the shop's processes."""
+    others_s: float
+    """... of whatever else ran on the machine, and took the cores from them."""
+
+
+@dataclass(frozen=True)
 class Lived:
     """What happened."""
 
     logs: Sequence[Log]
-    phases: Mapping[str, tuple[float, float]]
-    """From when to when, by the monotonic clock."""
+    phases: Mapping[str, tuple[Moment, Moment]]
+    """From when to when."""
     jobs: Sequence[Job]
     counted: Mapping[str, int]
     found: Mapping[int, tuple[int, tuple[str, ...]]]
@@ -173,29 +195,35 @@ async def moved(shop: Shop, store: SqlStore, drain: str = "") -> Job:
     raise SystemExit(f"job {number} is not done after {JOB_DEADLINE_S:.0f} s")
 
 
-async def lived(shop: Shop, store: SqlStore, uri: str, folder: Path, told: argparse.Namespace) -> Lived:
+async def lived(shop: Shop, store: SqlStore, pids: Sequence[int], uri: str, told: argparse.Namespace) -> Lived:
     """Go through everything."""
-    phases: dict[str, tuple[float, float]] = {}
+    phases: dict[str, tuple[Moment, Moment]] = {}
     await shop.all("open")
     await asyncio.sleep(told.seconds_warm)
-    begun_s = time.monotonic()
+    begun = now(pids)
     await asyncio.sleep(told.seconds_quiet)
-    phases["quiet"] = begun_s, time.monotonic()
+    phases["quiet"] = begun, now(pids)
     await shop.one("add", name="d", uri=uri)
-    begun_s = time.monotonic()
+    begun = now(pids)
     jobs = [await moved(shop, store)]
-    phases["balance"] = begun_s, time.monotonic()
-    begun_s = time.monotonic()
+    phases["balance"] = begun, now(pids)
+    begun = now(pids)
     jobs.append(await moved(shop, store, drain="a"))
-    phases["drain"] = begun_s, time.monotonic()
+    phases["drain"] = begun, now(pids)
     await shop.one("remove", name="a")
     await asyncio.sleep(told.seconds_warm)
     await shop.all("close")
     logs = await shop.logs()
     say("reading everything back")
-    counted = await shop.one("check", path=str(folder / "found"), sample=told.sample)
-    found, vectors = pickle.loads((folder / "found").read_bytes())
+    counted, found, vectors = await shop.read_back(told.sample)
     return Lived(logs, phases, jobs, counted, found, vectors)
+
+
+def now(pids: Sequence[int]) -> Moment:
+    """Return the moment, by the CPU time of these processes."""
+    ours_s = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+    all_s = psutil.cpu_times()
+    return Moment(time.monotonic(), ours_s, sum(all_s) - all_s.idle - all_s.iowait - ours_s)
 
 
 def figures(was: Lived, stock: Mapping[int, Vectors], told: argparse.Namespace) -> dict[str, Any]:
@@ -236,6 +264,7 @@ def figures(was: Lived, stock: Mapping[int, Vectors], told: argparse.Namespace) 
         "unknown_hits": judged.unknown,
         "unseen": judged.unseen,
         "own_searches": judged.own,
+        "cores": [[round(one, 2) for one in _cores(*was.phases[name])] for name in was.phases],
         "searches": len(searches),
         "writes": len(writes),
         "failed_writes": sum(bool(one.error) for one in writes),
@@ -269,14 +298,22 @@ def read_back(was: Lived, stock: Mapping[int, Vectors], standing: Mapping[int, W
     return dict(wrong) | {"products": len(standing), "uncertain": len(uncertain), "compared": len(was.vectors)}
 
 
+def _cores(first: Moment, last: Moment) -> tuple[float, float]:
+    """Return how many cores we had on the mean, and how many others."""
+    seconds = last.at_s - first.at_s
+    return (last.ours_s - first.ours_s) / seconds, (last.others_s - first.others_s) / seconds
+
+
 def _phase(was: Lived, searches: Sequence[Asked], *names: str) -> list[Asked]:
     spans = [was.phases[name] for name in names]
-    return [one for one in searches if any(first <= one.begun_s < last for first, last in spans)]
+    return [one for one in searches if any(first.at_s <= one.begun_s < last.at_s for first, last in spans)]
 
 
 def _writes_ms(was: Lived, writes: Sequence[Write], *names: str) -> list[float]:
     spans = [was.phases[name] for name in names]
-    some = [one for one in writes if not one.error and any(first <= one.begun_s < last for first, last in spans)]
+    some = [
+        one for one in writes if not one.error and any(first.at_s <= one.begun_s < last.at_s for first, last in spans)
+    ]
     return [(one.ended_s - one.begun_s) * 1000 for one in some]
 
 
@@ -303,7 +340,8 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
         await found_shop(store, [server.uri for server in servers[:3]], vectors, firsts, told.exact)
         full = _held(servers[:3])
         shop = Shop(folder, store, told)
-        was = await lived(shop, SqlStore(store), servers[3].uri, folder, told)
+        pids = [*shop.pids, *(server.pid for server in servers)]
+        was = await lived(shop, SqlStore(store), pids, servers[3].uri, told)
         shop.close()
     finally:
         if shop is not None:
