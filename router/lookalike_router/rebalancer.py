@@ -55,11 +55,20 @@ class _Run:
 
     job: Job
     lanes: dict[int, _Lane] = field(default_factory=dict)
-    next_copy_at: float = 0.0
+    owed_rows: float = 0.0
+    """Rows that were copied ahead of the rate, as of `owed_at`."""
+    owed_at: float = 0.0
     left: set[str] = field(default_factory=set)
     """Replicas on which rows were left that no one reads."""
     lost: bool = False
     """Whether another router may run it by now."""
+
+    def ahead_s(self, now: float) -> float:
+        """Return for how long nothing may be copied, at the rate that an operator wants now."""
+        rate = self.job.rows_per_s
+        self.owed_rows = max(self.owed_rows - rate * (now - self.owed_at), 0.0) if rate > 0 else 0.0
+        self.owed_at = now
+        return self.owed_rows / rate if rate > 0 else 0.0
 
 
 class Rebalancer:
@@ -193,12 +202,12 @@ class Rebalancer:
             raise Halted("the rebalance is halted")
 
     async def _spend(self, run: _Run, rows: int) -> None:
-        """Wait until so many rows may be copied, by the rate that an operator has set."""
+        """Wait until so many rows may be copied; hear an operator who changes the rate or halts the job meanwhile."""
         loop = asyncio.get_running_loop()
-        if run.job.rows_per_s > 0:
-            begins_at = max(run.next_copy_at, loop.time())
-            run.next_copy_at = begins_at + rows / run.job.rows_per_s
-            await asyncio.sleep(begins_at - loop.time())
+        while (wait_s := run.ahead_s(loop.time())) > 0:
+            await asyncio.sleep(min(wait_s, TICK_S))
+            self._may_go_on(run, Step.COPY)
+        run.owed_rows += rows
 
 
 def _todo(move: Move, state: JobState) -> bool:
