@@ -39,6 +39,8 @@ CANDIDATE_FIELDS = [*HEAD_FIELDS, "document"]
 STORED_FIELDS = [*CANDIDATE_FIELDS, "model"]
 ROW_FIELDS = [*STORED_FIELDS, "vector"]
 LEVEL = common_pb2.ConsistencyLevel
+# FloatArray's only field as it begins in bytes: number 1, of which follow so many bytes, each four a float32.
+FLOATS_TAG = 0x0A
 # Rows live in the partition that every collection has; vectors whose answers are known live beside them, so that a
 # join proves this very index, and no search or count of the shop meets them.
 ROWS, KNOWN = "_default", "known"
@@ -186,7 +188,7 @@ def upsert(collection: str, rows: Sequence[Row], partition: str = ROWS) -> Any:
         schema_pb2.FieldData(type=KIND.JSON, field_name="facts", scalars=schema_pb2.ScalarField(json_data=facts))
     )
     flat = np.concatenate([row.vector for row in rows]).astype("<f4")
-    vectors = schema_pb2.VectorField(dim=DIM, float_vector=schema_pb2.FloatArray(data=flat))
+    vectors = schema_pb2.VectorField(dim=DIM, float_vector=_floats(flat))
     data.append(schema_pb2.FieldData(type=KIND.FloatVector, field_name="vector", vectors=vectors))
     return milvus_pb2.UpsertRequest(
         collection_name=collection, partition_name=partition, fields_data=data, num_rows=len(rows)
@@ -296,6 +298,17 @@ def _ints(name: str, kind: int, values: list[int]) -> Any:
     else:
         scalars = schema_pb2.ScalarField(int_data=schema_pb2.IntArray(data=values))
     return schema_pb2.FieldData(type=kind, field_name=name, scalars=scalars)
+
+
+def _floats(values: npt.NDArray[np.float32]) -> Any:
+    """Return numbers as a message, by its bytes: protobuf would take them one by one, 200 times slower."""
+    size = values.nbytes
+    said = bytearray([FLOATS_TAG])
+    while size > 0x7F:
+        said.append(size & 0x7F | 0x80)
+        size >>= 7
+    said.append(size)
+    return schema_pb2.FloatArray.FromString(bytes(said) + values.tobytes())
 
 
 def _pairs(**values: object) -> list[Any]:

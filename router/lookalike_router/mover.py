@@ -24,20 +24,16 @@ from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Head, Row
 from lookalike_router.slots import SlotRange, slot_of, within
 from lookalike_router.store import Sync
+from lookalike_router.stride import Stride
 
 log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-# Rows copied at a time: as many as a target takes in about a second, which differs a hundredfold between kinds of
-# servers. 1,024 rows are 1 MB of vectors, and at 64 KB of attributes each what servers send in one message.
-COPY_ROWS_FIRST = 256
+# Rows copied at a time, at most: 1 MB of vectors, and at 64 KB of attributes each what servers send in one message.
 COPY_ROWS_MAX = 1_024
-COPY_ROWS_MIN = 32
-COPY_FAST_S = 0.5
-COPY_SLOW_S = 2.0
-# Keys deleted at a time: two expressions.
-DELETE_ROWS = 1_024
+# Keys deleted at a time, at most: eight expressions, and one wait until they are seen to be gone.
+DELETE_ROWS_MAX = 4_096
 # Beyond so many products that differ, rows are read by their slots: it is one call, not one for each 64.
 NAMED_MAX = 128
 # Less than LATE_S, so that a copy which is late has arrived before anything is proven.
@@ -45,9 +41,11 @@ CALL_DEADLINE_S = 10.0
 # A target that lacks no more rows than this is ready to be proven.
 CAUGHT_UP_ROWS = 8
 CATCH_UPS_MAX = 10
-# How long writers wait for a proof; one that takes longer is given up, and begun again with more patience. With what
-# comes before and after it, a pause stays below half a second.
+# How long writers wait for a proof; one that takes longer is given up and begun again, after so many times with more
+# patience. With what comes before and after it, a pause stays below half a second. Chance decides whether somebody was
+# just writing when it began, and whom one waits for.
 PROOF_S = 0.35
+PROOFS_IN_HASTE = 5
 PATIENCE_GROWTH = 1.5
 # From this try on what differs in a pause is copied in it: some products are written all the time.
 MEND_FROM_TRY = 3
@@ -74,6 +72,10 @@ class Reins:
     """Returns when so many more rows may be copied."""
     one_pause: asyncio.Lock
     """Of all movers one pauses writes at a time."""
+    copies: Mapping[str, Stride]
+    """By shard, how many rows are copied to it at a time; all movers learn together."""
+    deletes: Mapping[str, Stride]
+    """... and how many are deleted."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,6 @@ class Mover:
         self.quiet_at = quiet_at
         """Grows where a copy's outcome is unknown."""
         self._tries = 0
-        self._copy_rows = COPY_ROWS_FIRST
 
     async def run(self) -> None:
         """Move the batch to its end. Raises RouterError: then the store says where it stands, for another mover."""
@@ -176,7 +177,8 @@ class Mover:
             pause = await self._store.pause_move(self._core.router, self._number, PAUSE_S)
             self._step = Step.PAUSE
             await self._core.failpoint("pause")
-            patience_s = min(PROOF_S * PATIENCE_GROWTH ** (self._tries - 1), PAUSE_S - REST_S)
+            growth = PATIENCE_GROWTH ** max(self._tries - PROOFS_IN_HASTE, 0)
+            patience_s = min(PROOF_S * growth, PAUSE_S - REST_S)
             try:
                 flipped = await self._prove_and_flip(pause, begun_s + patience_s)
             except (ShardError, StaleMap) as error:
@@ -270,17 +272,13 @@ class Mover:
         if any(outdated.values()):
             await self._write({}, outdated)
         missing = sorted(frozenset[Head]().union(*found.lacks.values()), key=lambda head: slot_of(head.product_id))
-        while missing:
-            part, missing = frozenset(missing[: self._copy_rows]), missing[self._copy_rows :]
-            self._reins.may_go_on(self._step)
+        stride = self._reins.copies[self._batch.target]
+        for rows in self._parts(missing, stride):
+            part = frozenset(rows)
             await self._reins.spend(len(part))
             begun_s = loop.time()
             await self._write({name: lacks & part for name, lacks in found.lacks.items()}, {})
-            took_s = loop.time() - begun_s
-            if took_s < COPY_FAST_S:
-                self._copy_rows = min(2 * self._copy_rows, COPY_ROWS_MAX)
-            elif took_s > COPY_SLOW_S:
-                self._copy_rows = max(self._copy_rows // 2, COPY_ROWS_MIN)
+            stride.learn(len(part), loop.time() - begun_s)
 
     async def _write(self, lacks: Mapping[str, frozenset[Head]], gone: Mapping[str, frozenset[Head]]) -> None:
         sides = await self._sides()
@@ -315,20 +313,27 @@ class Mover:
 
     async def _delete(self, shard: str) -> None:
         """Delete every row of the batch's slots on a shard that does not own them; see that none is left."""
+        loop, stride = asyncio.get_running_loop(), self._reins.deletes[shard]
         await self._core.atlas.refresh()
         for one in self._core.atlas.view.groups[shard].replicas:
             if isinstance(one.state, Away):
                 raise one.state.error
             while heads := await _asked(one, one.shard.heads_in(self._batch.slots, CALL_DEADLINE_S)):
-                for part in _parts(heads, DELETE_ROWS):
-                    self._reins.may_go_on(self._step)
+                for part in self._parts(heads, stride):
                     if not self._core.lease.valid:
                         raise Halted("this router lost its lease")
+                    begun_s = loop.time()
                     await _asked(one, one.shard.write((), part, CALL_DEADLINE_S))
+                    stride.learn(len(part), loop.time() - begun_s)
 
-
-def _parts(heads: Sequence[Head], size: int) -> Iterator[Sequence[Head]]:
-    return (heads[at : at + size] for at in range(0, len(heads), size))
+    def _parts(self, heads: Sequence[Head], stride: Stride) -> Iterator[Sequence[Head]]:
+        """Yield as many rows at a time as their server takes, as long as the job goes on."""
+        at = 0
+        while at < len(heads):
+            self._reins.may_go_on(self._step)
+            part = heads[at : at + stride.rows]
+            yield part
+            at += len(part)
 
 
 async def _asked(replica: Replica, call: Awaitable[Answer]) -> Answer:

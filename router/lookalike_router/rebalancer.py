@@ -6,6 +6,7 @@ there.
 
 import asyncio
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,12 +14,13 @@ from lookalike_router.background import every
 from lookalike_router.core import Core
 from lookalike_router.errors import LeaseLost, RouterError, ShardError
 from lookalike_router.jobs import DUTY, LATE_S, Job, JobState, Move, Step
-from lookalike_router.mover import Halted, Mover, Reins
+from lookalike_router.mover import COPY_ROWS_MAX, DELETE_ROWS_MAX, Halted, Mover, Reins
+from lookalike_router.stride import Stride
 
 log = logging.getLogger(__name__)
 
-# While one batch is proven, others are copied and cleaned.
-BATCHES_AT_ONCE = 3
+# While one batch is proven, others are copied and cleaned: mostly they wait for servers to show what they were told.
+BATCHES_AT_ONCE = 5
 # When the router that runs the job dies, another one goes on after so long.
 DUTY_LEASE_S = 5.0
 # How soon an operator's word, or a batch that has ended, is noticed.
@@ -81,6 +83,8 @@ class Rebalancer:
         self._core = core
         self._task: asyncio.Task[None] | None = None
         self._one_pause = asyncio.Lock()
+        self._copies = defaultdict[str, Stride](partial(Stride, COPY_ROWS_MAX))
+        self._deletes = defaultdict[str, Stride](partial(Stride, DELETE_ROWS_MAX))
 
     def start(self) -> None:
         """Begin."""
@@ -152,13 +156,16 @@ class Rebalancer:
             stalled_s = now - lane.failed_since if lane.failed_since is not None else 0.0
             if run.job.state is JobState.RUNNING and stalled_s > STALLED_S and lane.error is not None:
                 await self._core.store.end_job(self._core.router, JobState.STOPPED, _advice(move, lane.error))
-                lane.failed_since, lane.failures = None, 0
+                for each in run.lanes.values():  # once it is resumed all of them are tried anew
+                    each.failed_since, each.failures, each.again_at = None, 0, 0.0
                 return
             given_up = run.job.state is JobState.CANCELLING and stalled_s > LEFT_BEHIND_S
             lane.task = asyncio.ensure_future(self._moved(run, move, lane, given_up=given_up))
 
     async def _moved(self, run: _Run, move: Move, lane: _Lane, *, given_up: bool) -> None:
-        reins = Reins(partial(self._may_go_on, run), partial(self._spend, run), self._one_pause)
+        reins = Reins(
+            partial(self._may_go_on, run), partial(self._spend, run), self._one_pause, self._copies, self._deletes
+        )
         mover = Mover(self._core, move, reins, lane.quiet_at)
         try:
             if given_up and isinstance(lane.error, ShardError) and move.step in (Step.CLEAN, Step.UNDO):

@@ -1,7 +1,9 @@
 import numpy as np
+import pytest
+from pymilvus.grpc_gen import schema_pb2
 
 from lookalike_router import milvus_wire
-from tests.parts.shop import vectors
+from tests.parts.shop import row, vectors
 
 QUERIES = vectors(2, seed=1)
 
@@ -28,3 +30,11 @@ def test_what_a_search_asks_is_in_its_message() -> None:
 def test_queries_that_lie_apart_in_memory_are_sent_in_order() -> None:
     every_second = np.repeat(QUERIES, 2, axis=0)[::2]
     assert milvus_wire.search("shop", every_second, 1, "", 128) == milvus_wire.search("shop", QUERIES, 1, "", 128)
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 256])
+def test_vectors_are_said_as_protobuf_itself_says_them(count: int) -> None:
+    drawn = vectors(count)
+    rows = [row(f"product {i}", vector=vector) for i, vector in enumerate(drawn)]
+    [said] = [one for one in milvus_wire.upsert("shop", rows).fields_data if one.field_name == "vector"]
+    assert said.vectors.float_vector == schema_pb2.FloatArray(data=drawn.ravel().tolist())

@@ -16,6 +16,7 @@ from lookalike_router.safeguards import Safeguards
 from lookalike_router.shard import Head, Row
 from lookalike_router.slots import SLOTS
 from lookalike_router.store import Finish, Sync
+from lookalike_router.stride import Stride
 from tests.router.breakable import until
 from tests.router.stage import FOREVER_S, Fate, S, Stage, head, rows, stage
 from tests.simulation.loop import run
@@ -75,7 +76,8 @@ def reins(may_go_on: Callable[[Step], None] = lambda _: None) -> Reins:
     async def spend(rows: int) -> None:
         pass
 
-    return Reins(may_go_on, spend, asyncio.Lock())
+    strides = {name: Stride(1_000) for name in "ab"}
+    return Reins(may_go_on, spend, asyncio.Lock(), strides, strides)
 
 
 async def moved(core: Core, move: Move, quiet_at: float = 0.0) -> None:

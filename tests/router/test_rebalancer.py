@@ -82,6 +82,7 @@ def test_two_routers_see_the_same_shop_all_the_while() -> None:
             found = await (other, router)[count % 2].get(["product 7"], S)
             assert [row.attributes["title"] for row in found["product 7"]] == [str(count)]
             await whole(other)
+            await asyncio.sleep(0.02)
         assert count > 3
         assert other.topology() == router.topology()
 
@@ -277,9 +278,8 @@ def test_a_target_that_is_gone_for_good_does_not_keep_a_job_from_being_cancelled
     async def scene(town: Town) -> None:
         router = await stocked(town)
         await router.add_shard(NEW, S)
-        await router.start_rebalance(Goal(batch_slots=3_000), S, rows_per_s=5.0)
-        await until(lambda: town.held("c1"))
         town["c1"].down = True
+        await router.start_rebalance(Goal(batch_slots=3_000), S)
         assert (await ended(router)).state is JobState.STOPPED
         await router.steer_rebalance(JobState.CANCELLING)
         job = await ended(router)
@@ -294,7 +294,6 @@ def test_a_source_with_another_replica_gives_its_rows_though_one_died_for_good()
     async def scene(town: Town) -> None:
         router = await stocked(town)
         town["a1"].down = True
-        await until(lambda: any(one.state for one in []) or True)
         await router.start_rebalance(Goal(drain="a", batch_slots=2_000), S)
         job = await ended(router)
         # Its rows are on the target, and what is left of it must be deleted or taken out of the map.
