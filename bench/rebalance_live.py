@@ -158,7 +158,8 @@ async def found_shop(store: str, uris: Sequence[str], vectors: Vectors, firsts: 
     endpoint = connect(exact)
     specs = [ShardSpec(name, (uri,)) for name, uri in zip("abc", uris, strict=True)]
     router = await Router.open(SqlStore(store), specs, endpoint, deadline_s=LOAD_DEADLINE_S)
-    owners = {slot: one.name for one in router.topology().shards for run in one.ranges for slot in _slots(run)}
+    runs = [(one.name, run) for one in router.topology().shards for run in one.ranges]
+    owners = {slot: name for name, run in runs for slot in range(run.first, run.last + 1)}
     await router.close()
     parts: dict[str, list[Any]] = {name: [] for name in "abc"}
     for product, (first, last) in enumerate(pairwise(firsts)):
@@ -171,10 +172,6 @@ async def found_shop(store: str, uris: Sequence[str], vectors: Vectors, firsts: 
         await load(shard, parts[name])
         await shard.close()
         say(f"{name}: {len(parts[name]):,} rows stocked in {time.monotonic() - begun_s:.0f} s")
-
-
-def _slots(run: Any) -> range:
-    return range(run.first, run.last + 1)
 
 
 async def moved(shop: Shop, store: SqlStore, drain: str = "") -> Job:
@@ -336,9 +333,9 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     servers = milvus.start([folder / name for name in "abcd"])
     shop: Shop | None = None
     try:
-        empty = _held(servers[:3])
+        empty = held(servers[:3])
         await found_shop(store, [server.uri for server in servers[:3]], vectors, firsts, told.exact)
-        full = _held(servers[:3])
+        full = held(servers[:3])
         shop = Shop(folder, store, told)
         pids = [*shop.pids, *(server.pid for server in servers)]
         was = await lived(shop, SqlStore(store), pids, servers[3].uri, told)
@@ -354,7 +351,7 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return figures(was, stock, told) | per_row
 
 
-def _held(servers: Sequence[milvus.Standalone]) -> dict[str, int]:
+def held(servers: Sequence[milvus.Standalone]) -> dict[str, int]:
     """Return the memory and the disk that servers hold."""
     files = [file for server in servers for file in (server.home / "data").rglob("*")]
     return {

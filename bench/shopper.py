@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.history import Asked, Hit, Log, Vectors, Write
 from lookalike_router.answer import Picture, ProductHit, ProductWrite, ShardSpec
 from lookalike_router.atlas import Connect
+from lookalike_router.errors import ShardError
 from lookalike_router.jobs import JobState
 from lookalike_router.milvus import MilvusShard
 from lookalike_router.milvus_join import Index
@@ -264,9 +265,17 @@ class Till:
 
     async def rebalance(self, drain: str = "") -> int:
         """Start a rebalance; return its number."""
-        job = await self._router.start_rebalance(Goal(drain=drain), OPERATOR_DEADLINE_S)
-        assert job is not None
-        return job.number
+        until = time.monotonic() + OPERATOR_DEADLINE_S
+        while True:
+            try:
+                job = await self._router.start_rebalance(Goal(drain=drain), OPERATOR_DEADLINE_S)
+            except ShardError:  # on a machine that is short of everything: as an operator would, again
+                if time.monotonic() >= until:
+                    raise
+                await asyncio.sleep(1)
+            else:
+                assert job is not None
+                return job.number
 
     async def cancel(self) -> None:
         """Cancel the rebalance."""
