@@ -45,9 +45,10 @@ bench: $(VENV)/.test .venv-models/.done
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills-at-least $(KILLS))
 
-# The same router code on a fake clock, with fake shards and a fake store: SCHEDULES=100000 SEED=7.
+# The same router code on a fake clock, with fake shards and a fake store: SCHEDULES=100000 SEED=7; MOVING=1 moves slots too.
 simulate: $(VENV)/.test
-	$(BIN)/python -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED)) --processes 2
+	$(BIN)/python -m tests.simulation $(if $(SCHEDULES),--schedules $(SCHEDULES)) $(if $(SEED),--seed $(SEED)) \
+		$(if $(MOVING),--moving) --processes 2
 
 # What a shopper feels while replicas die, and whether a router that hedges leaks; SECONDS as above.
 steady leak: $(VENV)/.test

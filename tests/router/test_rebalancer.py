@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from lookalike_router import rebalancer
 from lookalike_router.answer import ShardSpec, State
 from lookalike_router.balance import Pin
 from lookalike_router.errors import JobActive, MapConflict, ShardFailed, ShardUnreachable
 from lookalike_router.jobs import Job, JobKind, JobState, Step
+from lookalike_router.mover import Mover
 from lookalike_router.rebalance import Goal
 from lookalike_router.router import Router
 from lookalike_router.shard import Head
@@ -392,7 +392,7 @@ def test_a_bug_in_one_batch_stops_the_job_and_not_the_router(monkeypatch: pytest
     async def broken(self: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(rebalancer.Mover, "run", broken)
+    monkeypatch.setattr(Mover, "run", broken)
 
     async def scene(town: Town) -> None:
         router = await stocked(town)
