@@ -26,6 +26,18 @@ from lookalike.errors import (
 from lookalike.filters import Filter, all_of, any_of, between, equals, negate, not_equals, one_of
 from lookalike.money import Money
 from lookalike.photo import Photo
+from lookalike.rebalance import (
+    RebalanceJob,
+    RebalanceKind,
+    RebalanceMove,
+    RebalancePin,
+    RebalancePlan,
+    RebalanceRoute,
+    RebalanceState,
+    RebalanceStep,
+    ShardShare,
+    StrayRows,
+)
 from lookalike.retry import RetryPolicy
 from lookalike.shards import (
     Health,
@@ -104,6 +116,14 @@ __all__ = [
     "Photo",
     "Point",
     "Product",
+    "RebalanceJob",
+    "RebalanceKind",
+    "RebalanceMove",
+    "RebalancePin",
+    "RebalancePlan",
+    "RebalanceRoute",
+    "RebalanceState",
+    "RebalanceStep",
     "Region",
     "RegionSource",
     "Replica",
@@ -113,9 +133,11 @@ __all__ = [
     "SearchResult",
     "Shard",
     "ShardExplanation",
+    "ShardShare",
     "ShardState",
     "ShardStatus",
     "SlotRange",
+    "StrayRows",
     "Sync",
     "Timings",
     "Topology",

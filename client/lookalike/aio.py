@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self, cast
 
 from lookalike import plans
+from lookalike.aio_rebalancing import AsyncRebalancing
 from lookalike.aio_transport import AioTransport
 from lookalike.filters import Filter
 from lookalike.limits import (
@@ -22,6 +23,7 @@ from lookalike.limits import (
     WRITE_TIMEOUT_S,
 )
 from lookalike.photo import Photo
+from lookalike.rebalance import RebalanceJob
 from lookalike.retry import ONCE, RetryPolicy
 from lookalike.shards import Health, Shard, ShardStatus, Topology, VerifyProgress
 from lookalike.types import (
@@ -37,7 +39,7 @@ from lookalike.types import (
     Vector,
 )
 from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2_grpc, search_pb2_grpc
-from lookalike.wire import admin, catalog
+from lookalike.wire import admin, catalog, rebalance
 from lookalike.wire import search as wire
 
 
@@ -61,7 +63,13 @@ class AsyncClient:
         self._import_stream = catalog_pb2_grpc.CatalogServiceStub(self._transport.stream_channel).ImportProducts
         self._admin = cast("admin_pb2_grpc.AdminServiceAsyncStub", admin_pb2_grpc.AdminServiceStub(channel))
         self._verify_stream = admin_pb2_grpc.AdminServiceStub(self._transport.stream_channel).Verify
+        self._rebalance = AsyncRebalancing(self._transport)
         self._health = channel.unary_unary(admin.HEALTH_METHOD, admin.health_request, admin.health)
+
+    @property
+    def rebalance(self) -> AsyncRebalancing:
+        """Return what plans, starts and steers rebalances."""
+        return self._rebalance
 
     @property
     def address(self) -> str:
@@ -316,6 +324,37 @@ class AsyncClient:
         """
         request = admin.remove_replica_request(name)
         await self._transport.call(self._admin.RemoveReplica, request, timeout_s, ONCE)
+
+    async def drain_shard(
+        self,
+        name: str,
+        *,
+        undo: bool = False,
+        batch_slots: int = 0,
+        rows_per_s: float = 0.0,
+        timeout_s: float = CHANGE_TIMEOUT_S,
+    ) -> RebalanceJob | None:
+        """Start a job that empties a shard; return None where it is empty already.
+
+        With `undo` it may own slots again instead, in rebalances to come. Sent once: if the answer is lost,
+        `rebalance.job` tells whether it was done.
+
+        >>> job = await shop.drain_shard("a", rows_per_s=1000)  # doctest: +SKIP
+        """
+        request = rebalance.drain_request(name, undo, batch_slots, rows_per_s)
+        answer = await self._transport.call(self._admin.DrainShard, request, timeout_s, ONCE)
+        return rebalance.job_of(answer)
+
+    async def remove_shard(self, name: str, *, force: bool = False, timeout_s: float = CHANGE_TIMEOUT_S) -> None:
+        """Take out a shard that owns no slots and holds no rows; `FailedPrecondition` while it does.
+
+        With `force` its replicas are not asked for rows: they are gone for good. Sent once: if the answer is lost,
+        `shards` tells whether it was done.
+
+        >>> await shop.remove_shard("a")  # doctest: +SKIP
+        """
+        request = rebalance.remove_shard_request(name, force)
+        await self._transport.call(self._admin.RemoveShard, request, timeout_s, ONCE)
 
     async def verify(
         self, shard: str | None = None, *, repair: bool = False, from_slot: int = 0, silence_s: float = STREAM_SILENCE_S

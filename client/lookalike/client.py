@@ -17,6 +17,8 @@ from lookalike.limits import (
     WRITE_TIMEOUT_S,
 )
 from lookalike.photo import Photo
+from lookalike.rebalance import RebalanceJob
+from lookalike.rebalancing import Rebalancing
 from lookalike.retry import ONCE, RetryPolicy
 from lookalike.shards import Health, Shard, ShardStatus, Topology, VerifyProgress
 from lookalike.transport import Transport
@@ -33,7 +35,7 @@ from lookalike.types import (
     Vector,
 )
 from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2_grpc, search_pb2_grpc
-from lookalike.wire import admin, catalog
+from lookalike.wire import admin, catalog, rebalance
 from lookalike.wire import search as wire
 
 
@@ -54,7 +56,13 @@ class Client:
         self._search = search_pb2_grpc.SearchServiceStub(channel)
         self._catalog = catalog_pb2_grpc.CatalogServiceStub(channel)
         self._admin = admin_pb2_grpc.AdminServiceStub(channel)
+        self._rebalance = Rebalancing(self._transport)
         self._health = channel.unary_unary(admin.HEALTH_METHOD, admin.health_request, admin.health)
+
+    @property
+    def rebalance(self) -> Rebalancing:
+        """Return what plans, starts and steers rebalances."""
+        return self._rebalance
 
     @property
     def address(self) -> str:
@@ -304,6 +312,36 @@ class Client:
         """
         request = admin.remove_replica_request(name)
         self._transport.call(self._admin.RemoveReplica, request, timeout_s, ONCE)
+
+    def drain_shard(
+        self,
+        name: str,
+        *,
+        undo: bool = False,
+        batch_slots: int = 0,
+        rows_per_s: float = 0.0,
+        timeout_s: float = CHANGE_TIMEOUT_S,
+    ) -> RebalanceJob | None:
+        """Start a job that empties a shard; return None where it is empty already.
+
+        With `undo` it may own slots again instead, in rebalances to come. Sent once: if the answer is lost,
+        `rebalance.job` tells whether it was done.
+
+        >>> job = shop.drain_shard("a", rows_per_s=1000)  # doctest: +SKIP
+        """
+        request = rebalance.drain_request(name, undo, batch_slots, rows_per_s)
+        return rebalance.job_of(self._transport.call(self._admin.DrainShard, request, timeout_s, ONCE))
+
+    def remove_shard(self, name: str, *, force: bool = False, timeout_s: float = CHANGE_TIMEOUT_S) -> None:
+        """Take out a shard that owns no slots and holds no rows; `FailedPrecondition` while it does.
+
+        With `force` its replicas are not asked for rows: they are gone for good. Sent once: if the answer is lost,
+        `shards` tells whether it was done.
+
+        >>> shop.remove_shard("a")  # doctest: +SKIP
+        """
+        request = rebalance.remove_shard_request(name, force)
+        self._transport.call(self._admin.RemoveShard, request, timeout_s, ONCE)
 
     def verify(
         self, shard: str | None = None, *, repair: bool = False, from_slot: int = 0, silence_s: float = STREAM_SILENCE_S

@@ -52,7 +52,7 @@ class FailedPrecondition(LookalikeError):
 
 
 class Conflict(LookalikeError):
-    """Something else changed the same thing at the same time."""
+    """Something else changes the same thing: a rebalance is active already, or the map has just changed."""
 
 
 class PermissionDenied(LookalikeError):

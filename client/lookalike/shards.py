@@ -32,7 +32,10 @@ class SlotRange:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One shard of the map; each of its replicas holds all its rows, and `uri` is the first one's."""
+    """One shard of the map; each of its replicas holds all its rows, and `uri` is the first one's.
+
+    One that is `draining` gets no slots in rebalances to come.
+    """
 
     name: str
     weight: float
@@ -40,6 +43,7 @@ class Shard:
     slots: int
     slot_ranges: tuple[SlotRange, ...]
     replicas: tuple[Replica, ...] = ()
+    draining: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,8 @@ class ShardPlace:
     weight: float
     replicas: tuple[ReplicaPlace, ...]
     ranges: tuple[SlotRange, ...]
+    draining: bool = False
+    """Whether it is to own no slots, in plans to come."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,8 @@ class ShardReport:
     weight: float
     ranges: tuple[SlotRange, ...]
     replicas: tuple[ReplicaReport, ...]
+    draining: bool = False
+    """Whether it is to own no slots, in plans to come."""
 
 
 @dataclass(frozen=True)

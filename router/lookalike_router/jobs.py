@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lookalike_router.balance import Batch
-from lookalike_router.errors import MapConflict, StaleMap
+from lookalike_router.errors import JobActive, MapConflict, StaleMap
 
 # The duty in the store of the one router that runs the job.
 DUTY = "rebalance"
@@ -177,6 +177,16 @@ class Job:
     def rows_moved(self) -> int:
         """How many of them have moved."""
         return sum(move.rows for move in self.moves if move.step.flipped)
+
+
+def alone(job: Job | None) -> None:
+    """Raise JobActive if the newest job is active: there is one at a time."""
+    if job is not None and job.state.active:
+        by = f", run by {job.router}" if job.router else ""
+        raise JobActive(
+            f"job {job.number} ({job.kind.value}) is {job.state.value}{by}; another can start when it has ended: "
+            "wait for that, or cancel it"
+        )
 
 
 def steered(job: Job | None, state: JobState) -> Job:

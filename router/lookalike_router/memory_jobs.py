@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from lookalike_router.balance import Batch, moved
-from lookalike_router.errors import JobActive, LeaseLost, MapConflict, StaleMap
+from lookalike_router.errors import LeaseLost, MapConflict, StaleMap
 from lookalike_router.jobs import (
     DUTY,
     LATE_S,
@@ -15,6 +15,7 @@ from lookalike_router.jobs import (
     Move,
     Proof,
     Step,
+    alone,
     reached,
     removable,
     steered,
@@ -46,8 +47,7 @@ class MemoryJobs:
     ) -> Job:
         """Write a job down; see JobStore.start_job."""
         last, known, now = self._job, self._known(), self._now_s()
-        if last is not None and last.state.active:
-            raise JobActive(f"job {last.number} ({last.kind.value}) is {last.state.value}; cancel it or wait")
+        alone(last)
         try:
             moved(known.placement.owners, [batch for batch, _ in moves])
         except ValueError as error:

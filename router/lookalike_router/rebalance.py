@@ -187,18 +187,23 @@ async def _deleted(core: Core, shard: str, replica: Replica, window: SlotRange) 
 
 
 async def _source(group: Group, until: float) -> _Source:
-    """Count the rows of a shard, and weigh some."""
-    replica = next(
-        (one for one in group.replicas if one.sync is Sync.IN_SYNC and not isinstance(one.state, Away)), None
-    )
-    if replica is None:
-        raise ShardUnreachable(group.name, "has no replica that holds everything and answers; slots cannot leave it")
-    rows = await _rows(replica, group.ranges, until)
-    deadline_s = until - asyncio.get_running_loop().time()
-    some = await replica.shard.scan(group.ranges[:1], None, SAMPLE_ROWS, deadline_s)
-    texts = [len(document(row.attributes, row.picture).encode()) for row in some]
-    slots = sum(len(run) for run in group.ranges)
-    return _Source(rows / slots, DIM * 4 + ROW_BYTES + (sum(texts) / len(texts) if texts else 0.0))
+    """Count the rows of a shard, and weigh some, on whichever of its replicas answers. Raises ShardError."""
+    error: ShardError = ShardUnreachable(group.name, "has no replica that holds everything; slots cannot leave it")
+    for replica in group.replicas:
+        if replica.sync is not Sync.IN_SYNC:
+            continue
+        try:
+            rows = await _rows(replica, group.ranges, until)
+            deadline_s = until - asyncio.get_running_loop().time()
+            some = await replica.shard.scan(group.ranges[:1], None, SAMPLE_ROWS, deadline_s)
+        except ShardError as trouble:
+            replica.report(trouble)
+            error = trouble
+            continue
+        texts = [len(document(row.attributes, row.picture).encode()) for row in some]
+        slots = sum(len(run) for run in group.ranges)
+        return _Source(rows / slots, DIM * 4 + ROW_BYTES + (sum(texts) / len(texts) if texts else 0.0))
+    raise error
 
 
 async def _rows(replica: Replica, slots: Sequence[SlotRange], until: float) -> int:

@@ -25,6 +25,8 @@ BATCHES_AT_ONCE = 5
 DUTY_LEASE_S = 5.0
 # How soon an operator's word, or a batch that has ended, is noticed.
 TICK_S = 0.25
+# What is left of a wait after rounding may be too short to move a clock.
+WAIT_MIN_S = 0.001
 # A batch that failed is tried again after so long, and each time later.
 RETRY_S = 0.5
 RETRY_MAX_S = 5.0
@@ -55,11 +57,22 @@ class _Run:
 
     job: Job
     lanes: dict[int, _Lane] = field(default_factory=dict)
-    next_copy_at: float = 0.0
+    owed_rows: float = 0.0
+    """Rows that were copied ahead of the rate, as of `owed_at`."""
+    owed_at: float = 0.0
+    copying: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by the batch whose turn it is to wait for the rate."""
     left: set[str] = field(default_factory=set)
     """Replicas on which rows were left that no one reads."""
     lost: bool = False
     """Whether another router may run it by now."""
+
+    def ahead_s(self, now: float) -> float:
+        """Return for how long nothing may be copied, at the rate that an operator wants now."""
+        rate = self.job.rows_per_s
+        self.owed_rows = max(self.owed_rows - rate * (now - self.owed_at), 0.0) if rate > 0 else 0.0
+        self.owed_at = now
+        return self.owed_rows / rate if rate > 0 else 0.0
 
 
 class Rebalancer:
@@ -115,9 +128,10 @@ class Rebalancer:
             if job is None or job.number != run.job.number or not job.state.active:
                 return
             run.job = job
+            # Of a halted job too: what has ended would otherwise be waited for again and again.
+            for move in job.moves:
+                self._collect(run, move)
             if job.state in (JobState.RUNNING, JobState.CANCELLING):
-                for move in job.moves:
-                    self._collect(run, move)
                 todo = [move for move in job.moves if _todo(move, job.state)]
                 if not todo:
                     await self._core.store.end_job(self._core.router, JobState.DONE, _left(run))
@@ -142,7 +156,8 @@ class Rebalancer:
             stalled_s = now - lane.failed_since if lane.failed_since is not None else 0.0
             if run.job.state is JobState.RUNNING and stalled_s > STALLED_S and lane.error is not None:
                 await self._core.store.end_job(self._core.router, JobState.STOPPED, _advice(move, lane.error))
-                lane.failed_since, lane.failures = None, 0
+                for each in run.lanes.values():  # once it is resumed all of them are tried anew
+                    each.failed_since, each.failures, each.again_at = None, 0, 0.0
                 return
             given_up = run.job.state is JobState.CANCELLING and stalled_s > LEFT_BEHIND_S
             lane.task = asyncio.ensure_future(self._moved(run, move, lane, given_up=given_up))
@@ -192,12 +207,14 @@ class Rebalancer:
             raise Halted("the rebalance is halted")
 
     async def _spend(self, run: _Run, rows: int) -> None:
-        """Wait until so many rows may be copied, by the rate that an operator has set."""
+        """Wait until so many rows may be copied; hear an operator who changes the rate or halts the job meanwhile."""
         loop = asyncio.get_running_loop()
-        if run.job.rows_per_s > 0:
-            begins_at = max(run.next_copy_at, loop.time())
-            run.next_copy_at = begins_at + rows / run.job.rows_per_s
-            await asyncio.sleep(begins_at - loop.time())
+        async with run.copying:
+            while (wait_s := run.ahead_s(loop.time())) > 0:
+                await asyncio.sleep(max(min(wait_s, TICK_S), WAIT_MIN_S))
+                self._may_go_on(run, Step.COPY)
+            self._may_go_on(run, Step.COPY)
+            run.owed_rows += rows
 
 
 def _todo(move: Move, state: JobState) -> bool:

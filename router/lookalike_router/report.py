@@ -30,6 +30,7 @@ async def reports(store: Store, view: View, deadline_s: float) -> list[ShardRepo
             view.placement.weights[group.name],
             group.ranges,
             tuple(report for (of, _), report in zip(asked, found, strict=True) if of is group),
+            group.name in view.map.draining,
         )
         for group in groups
     ]

@@ -229,7 +229,13 @@ class Router:
         """Return the placement map."""
         view = self._core.atlas.view
         places = (
-            ShardPlace(name, view.placement.weights[name], view.map.replicas[name], view.groups[name].ranges)
+            ShardPlace(
+                name,
+                view.placement.weights[name],
+                view.map.replicas[name],
+                view.groups[name].ranges,
+                name in view.map.draining,
+            )
             for name in sorted(view.groups)
         )
         return Topology(view.epoch, SLOTS, tuple(places))

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 
 from lookalike_router.balance import Batch, moved
-from lookalike_router.errors import JobActive, LeaseLost, MapConflict, StaleMap
+from lookalike_router.errors import LeaseLost, MapConflict, StaleMap
 from lookalike_router.jobs import (
     DUTY,
     JOBS_KEPT,
@@ -17,6 +17,7 @@ from lookalike_router.jobs import (
     Move,
     Proof,
     Step,
+    alone,
     reached,
     removable,
     steered,
@@ -57,8 +58,7 @@ def job(tx: Transaction) -> Job | None:
 def start_job(tx: Transaction, kind: JobKind, moves: Sequence[tuple[Batch, int]], shard: str, rows_per_s: float) -> Job:
     """Write a job down; see JobStore.start_job."""
     last = job(tx)
-    if last is not None and last.state.active:
-        raise JobActive(f"job {last.number} ({last.kind.value}) is {last.state.value}; cancel it, or wait for its end")
+    alone(last)
     standing = the_map(tx)
     try:
         moved(standing.placement.owners, [batch for batch, _ in moves])

@@ -97,6 +97,7 @@ def shard(one: ShardPlace | ShardReport) -> admin_pb2.Shard:
         slots=sum(len(slots) for slots in one.ranges),
         slot_ranges=[slot_range(slots) for slots in sorted(one.ranges)],
         replicas=[replica(each) for each in one.replicas],
+        draining=one.draining,
     )
 
 

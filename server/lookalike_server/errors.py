@@ -85,6 +85,10 @@ class ReplicaRefused(ServerError):
     """An endpoint cannot become a replica as it is; the message says why and what to do."""
 
 
+class PlanOutdated(ServerError):
+    """The map changed between the planning of a rebalance and its start; nothing was started."""
+
+
 class TooLittleCoverage(ServerError):
     """Fewer of the shop's slots answered than the caller asked for."""
 

@@ -39,6 +39,10 @@ class Operations:
         """Take a replica out of its shard."""
         await self._router.remove_replica(name, deadline.remaining_s())
 
+    async def remove_shard(self, name: str, deadline: Deadline, *, force: bool) -> None:
+        """Take a shard out of the map; with `force` without asking whether it holds rows."""
+        await self._router.remove_shard(name, deadline.remaining_s(), force=force)
+
     def compared(self, comparison: Comparison) -> AsyncGenerator[Verified, None]:
         """Compare replicas; yield how far it has come, at least every second."""
         found = self._router.verify(comparison.shard, repair=comparison.repair, from_slot=comparison.from_slot)

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike_router.filter import Filter
+from lookalike_router.rebalance import Goal
 from lookalike_server.regions import Region
 from lookalike_server.vision import Photo
 
@@ -68,3 +69,21 @@ class Comparison:
     shard: str | None
     repair: bool
     from_slot: int
+
+
+@dataclass(frozen=True)
+class Rebalance:
+    """A rebalance to plan or to start; `rows_per_s` is how fast it may copy, 0: as fast as it can."""
+
+    goal: Goal
+    rows_per_s: float
+
+
+@dataclass(frozen=True)
+class Drain:
+    """A shard to empty, or with `undo` one that may own slots again."""
+
+    shard: str
+    undo: bool
+    batch_slots: int
+    rows_per_s: float

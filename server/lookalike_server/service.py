@@ -7,10 +7,21 @@ from typing import TypeAlias
 import grpc
 
 from lookalike.v1 import admin_pb2, admin_pb2_grpc, catalog_pb2, catalog_pb2_grpc, search_pb2, search_pb2_grpc
+from lookalike_router.jobs import Job, JobState
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM
-from lookalike_server import admin_wire, wire
-from lookalike_server.admin_checks import checked_comparison, checked_replica, checked_replica_name, checked_shard
+from lookalike_server import admin_wire, rebalance_wire, wire
+from lookalike_server.admin_checks import (
+    checked_comparison,
+    checked_drain,
+    checked_plan,
+    checked_rate,
+    checked_removal,
+    checked_replica,
+    checked_replica_name,
+    checked_shard,
+    checked_start,
+)
 from lookalike_server.catalog import Catalog
 from lookalike_server.checks import checked_detect, checked_embed, checked_search
 from lookalike_server.deadline import Deadline
@@ -24,6 +35,7 @@ from lookalike_server.product_checks import (
     checked_product_id,
     checked_request_id,
 )
+from lookalike_server.rebalancing import Rebalancing
 from lookalike_server.status import Refusal, item_error
 from lookalike_server.streams import Answered
 from lookalike_server.version import VERSION
@@ -166,12 +178,13 @@ class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
 
 
 class AdminService(admin_pb2_grpc.AdminServiceServicer):
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them."""
+    """Shows how the shop is spread over its shards and how they are, changes them, and moves products between them."""
 
     def __init__(self, edge: Edge, router: Router, pipeline: Pipeline, shard_deadline_s: float) -> None:
         self._edge = edge
         self._router = router
         self._operations = Operations(router, edge.stopping)
+        self._rebalancing = Rebalancing(router, edge.stopping)
         self._pipeline = pipeline
         self._shard_deadline_s = shard_deadline_s
 
@@ -225,6 +238,108 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
             async with aclosing(self._operations.compared(comparison)) as found:
                 async for one in found:
                     yield admin_wire.verify_progress(one)
+
+    async def PlanRebalance(
+        self, request: admin_pb2.PlanRebalanceRequest, context: Context
+    ) -> admin_pb2.PlanRebalanceResponse:
+        """Say what a rebalance would do."""
+        async with self._edge.call(context, request) as deadline:
+            asked = checked_plan(request)
+            plan = await self._rebalancing.planned(asked, deadline)
+            return admin_pb2.PlanRebalanceResponse(plan=rebalance_wire.plan(plan))
+
+    async def StartRebalance(
+        self, request: admin_pb2.StartRebalanceRequest, context: Context
+    ) -> admin_pb2.StartRebalanceResponse:
+        """Start to move slots until every shard has its share."""
+        async with self._edge.call(context, request) as deadline:
+            asked = checked_start(request)
+            job = await self._rebalancing.start(asked, deadline)
+            return admin_pb2.StartRebalanceResponse(job=written(job))
+
+    async def DrainShard(self, request: admin_pb2.DrainShardRequest, context: Context) -> admin_pb2.DrainShardResponse:
+        """Start to empty a shard, or let it own slots again."""
+        async with self._edge.call(context, request) as deadline:
+            asked = checked_drain(request)
+            job = await self._rebalancing.drain(asked, deadline)
+            return admin_pb2.DrainShardResponse(job=written(job))
+
+    async def RemoveShard(
+        self, request: admin_pb2.RemoveShardRequest, context: Context
+    ) -> admin_pb2.RemoveShardResponse:
+        """Take an empty shard out of the map."""
+        async with self._edge.call(context, request) as deadline:
+            name = checked_removal(request.shard)
+            await self._operations.remove_shard(name, deadline, force=request.force)
+            return admin_pb2.RemoveShardResponse()
+
+    async def ReverseRebalance(
+        self, request: admin_pb2.ReverseRebalanceRequest, context: Context
+    ) -> admin_pb2.ReverseRebalanceResponse:
+        """Start to take the last job back."""
+        async with self._edge.call(context, request):
+            job = await self._rebalancing.reverse(checked_rate(request.rows_per_s))
+            return admin_pb2.ReverseRebalanceResponse(job=written(job))
+
+    async def GetRebalance(
+        self, request: admin_pb2.GetRebalanceRequest, context: Context
+    ) -> admin_pb2.GetRebalanceResponse:
+        """Get the newest job."""
+        async with self._edge.call(context, request):
+            return admin_pb2.GetRebalanceResponse(job=written(await self._router.job()))
+
+    async def WatchRebalance(
+        self, request: admin_pb2.WatchRebalanceRequest, context: Context
+    ) -> AsyncIterator[admin_pb2.WatchRebalanceResponse]:
+        """Show the newest job until it has ended."""
+        async with self._edge.stream(context), aclosing(self._rebalancing.watched()) as jobs:
+            async for job in jobs:
+                yield admin_pb2.WatchRebalanceResponse(job=written(job))
+
+    async def PauseRebalance(
+        self, request: admin_pb2.PauseRebalanceRequest, context: Context
+    ) -> admin_pb2.PauseRebalanceResponse:
+        """Halt the active job."""
+        async with self._edge.call(context, request):
+            job = await self._router.steer_rebalance(JobState.PAUSED)
+            return admin_pb2.PauseRebalanceResponse(job=written(job))
+
+    async def ResumeRebalance(
+        self, request: admin_pb2.ResumeRebalanceRequest, context: Context
+    ) -> admin_pb2.ResumeRebalanceResponse:
+        """Let the active job go on."""
+        async with self._edge.call(context, request):
+            job = await self._router.steer_rebalance(JobState.RUNNING)
+            return admin_pb2.ResumeRebalanceResponse(job=written(job))
+
+    async def ThrottleRebalance(
+        self, request: admin_pb2.ThrottleRebalanceRequest, context: Context
+    ) -> admin_pb2.ThrottleRebalanceResponse:
+        """Have the active job copy faster or slower."""
+        async with self._edge.call(context, request):
+            job = await self._rebalancing.throttle(checked_rate(request.rows_per_s))
+            return admin_pb2.ThrottleRebalanceResponse(job=written(job))
+
+    async def CancelRebalance(
+        self, request: admin_pb2.CancelRebalanceRequest, context: Context
+    ) -> admin_pb2.CancelRebalanceResponse:
+        """Cancel the active job."""
+        async with self._edge.call(context, request):
+            job = await self._router.steer_rebalance(JobState.CANCELLING)
+            return admin_pb2.CancelRebalanceResponse(job=written(job))
+
+    async def VerifyRebalance(
+        self, request: admin_pb2.VerifyRebalanceRequest, context: Context
+    ) -> AsyncIterator[admin_pb2.VerifyRebalanceProgress]:
+        """Look for rows in wrong places, and say all the while what was found."""
+        async with self._edge.stream(context), aclosing(self._rebalancing.strays(repair=request.repair)) as replicas:
+            async for found in replicas:
+                yield rebalance_wire.verify_progress(found)
+
+
+def written(job: Job | None) -> admin_pb2.RebalanceJob | None:
+    """Write a job where there is one."""
+    return None if job is None else rebalance_wire.job(job)
 
 
 def add_services(

@@ -54,6 +54,7 @@ RULES: dict[type[BaseException], Rule] = {
     errors.ModelMismatch: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     errors.BadModel: Rule(StatusCode.FAILED_PRECONDITION, "BAD_MODEL"),
     errors.ReplicaRefused: Rule(StatusCode.FAILED_PRECONDITION, "REPLICA_REFUSED"),
+    errors.PlanOutdated: Rule(StatusCode.ABORTED, "PLAN_OUTDATED"),
     router_errors.ShardTimedOut: Rule(StatusCode.UNAVAILABLE, "SHARD_TIMED_OUT"),
     router_errors.ShardRefused: Rule(StatusCode.UNAVAILABLE, "SHARD_REFUSED"),
     router_errors.ShardError: Rule(StatusCode.UNAVAILABLE, "SHARD_UNAVAILABLE"),
@@ -63,6 +64,7 @@ RULES: dict[type[BaseException], Rule] = {
     router_errors.LeaseLost: Rule(StatusCode.UNAVAILABLE, "LEASE_LOST"),
     router_errors.StaleMap: Rule(StatusCode.UNAVAILABLE, "MAP_CHANGED"),
     router_errors.MapConflict: Rule(StatusCode.FAILED_PRECONDITION, "MAP_CONFLICT"),
+    router_errors.JobActive: Rule(StatusCode.ABORTED, "REBALANCE_ACTIVE"),
     router_errors.ModelConflict: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     router_errors.PlacementConflict: Rule(StatusCode.FAILED_PRECONDITION, "PLACEMENT_CONFLICT"),
 }

@@ -152,6 +152,8 @@ class Judge:
         self._seen: dict[str, list[tuple[float, str]]] = defaultdict(list)
         for event in events:
             for shown in event.shown if isinstance(event, Read | ReplicaRead) else ():
+                if isinstance(event, ReplicaRead) and self._shop.owners.get(shown.product) != event.shard:
+                    continue  # an old copy where nobody looks
                 self._versions[shown.marker].update({shown.version} - {0})
                 if isinstance(event, Read):
                     self._seen[shown.product].append((event.invoked_s, shown.marker))

@@ -16,13 +16,13 @@ Shop = Any
 class Blocking:
     """Runs each call of an AsyncClient to its end; an async iterator becomes an iterator."""
 
-    def __init__(self, address: str, retry: RetryPolicy) -> None:
-        self._runner = asyncio.Runner()
-        try:
-            self._client = self._runner.run(_made(address, retry))
-        except BaseException:
-            self._runner.close()
-            raise
+    def __init__(self, client: Any, runner: asyncio.Runner) -> None:
+        self._client = client
+        self._runner = runner
+
+    @property
+    def rebalance(self) -> "Blocking":
+        return Blocking(self._client.rebalance, self._runner)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._client, name)
@@ -51,10 +51,19 @@ class Blocking:
         self._runner.close()
 
 
+def _blocking(address: str, retry: RetryPolicy) -> Blocking:
+    runner = asyncio.Runner()
+    try:
+        return Blocking(runner.run(_made(address, retry)), runner)
+    except BaseException:
+        runner.close()
+        raise
+
+
 async def _made(address: str, retry: RetryPolicy) -> AsyncClient:
     return AsyncClient(address, retry=retry)
 
 
 def opened(kind: str, address: str, retry: RetryPolicy = QUICK) -> Shop:
     """Return a client of `kind`, blocking or async."""
-    return Client(address, retry=retry) if kind == "blocking" else Blocking(address, retry)
+    return Client(address, retry=retry) if kind == "blocking" else _blocking(address, retry)

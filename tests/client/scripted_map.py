@@ -7,8 +7,9 @@ from typing import Any
 
 from google.rpc import code_pb2
 
-from lookalike.v1 import admin_pb2, admin_pb2_grpc
+from lookalike.v1 import admin_pb2
 from tests.client.script import Refusal, Script
+from tests.client.scripted_rebalance import ScriptedRebalance
 
 MODEL = "tiny@1"
 SLOTS = 16384
@@ -16,11 +17,11 @@ STATES = admin_pb2.ShardStatus
 SYNCS = admin_pb2.Replica
 
 
-class ScriptedMap(admin_pb2_grpc.AdminServiceServicer):
+class ScriptedMap(ScriptedRebalance):
     """One shard "a" with one replica, unless a test adds more."""
 
     def __init__(self, script: Script, dim: int) -> None:
-        self.script = script
+        super().__init__(script)
         self.dim = dim
         self.shards = {"a": _shard("a", ["http://127.0.0.1:19530"], SLOTS)}
         self.fills: deque[float] = deque()  # how far new replicas are, look by look; then they are in sync
@@ -81,6 +82,14 @@ class ScriptedMap(admin_pb2_grpc.AdminServiceServicer):
         replicas.remove(self.replica(request.replica))
         self.script.lose(context)
         return admin_pb2.RemoveReplicaResponse()
+
+    def RemoveShard(self, request: admin_pb2.RemoveShardRequest, context: Any) -> admin_pb2.RemoveShardResponse:
+        self.script.meet(request, context)
+        if request.shard not in self.shards or self.shards[request.shard].shard.slots:
+            self._conflict(f"shard {request.shard} owns slots; `lookalike shards drain {request.shard}`", context)
+        del self.shards[request.shard]
+        self.script.lose(context)
+        return admin_pb2.RemoveShardResponse()
 
     def Verify(self, request: admin_pb2.VerifyRequest, context: Any) -> Iterator[admin_pb2.VerifyProgress]:
         self.left.clear()

@@ -18,11 +18,11 @@ def states(result: Result) -> dict[str, str]:
 def test_a_doctor_finds_a_well_shop_well(cli: Cli, filled: ScriptedShop) -> None:
     result = cli("doctor", "--json")
     assert (result.exit_code, said(result)["ok"]) == (0, True)
-    names = ["server", "health", "models", "shard a", "replica a/1", "stored vectors", "search"]
+    names = ["server", "health", "models", "shard a", "replica a/1", "rebalance", "stored vectors", "search"]
     assert states(result) == dict.fromkeys(names, "ok")
     text = cli("doctor")
     assert text.exit_code == 0
-    assert len(text.stdout.splitlines()) == 7
+    assert len(text.stdout.splitlines()) == 8
 
 
 def ail_health(server: ScriptedShop) -> None:

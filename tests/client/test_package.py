@@ -10,6 +10,8 @@ import sys
 import pytest
 
 import lookalike
+from lookalike.aio_rebalancing import AsyncRebalancing
+from lookalike.rebalancing import Rebalancing
 
 MODULES = [
     name
@@ -34,10 +36,13 @@ def test_every_public_name_is_there() -> None:
     assert all(hasattr(lookalike, name) for name in lookalike.__all__)
 
 
-@pytest.mark.parametrize("kind", [lookalike.Client, lookalike.AsyncClient])
-def test_every_call_has_an_example(kind: type) -> None:
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [(lookalike.Client, 20), (lookalike.AsyncClient, 20), (Rebalancing, 10), (AsyncRebalancing, 10)],
+)
+def test_every_call_has_an_example(kind: type, count: int) -> None:
     calls = [name for name, member in vars(kind).items() if callable(member) and not name.startswith("_")]
-    assert len(calls) == 18
+    assert len(calls) == count
     assert all(">>>" in (getattr(kind, name).__doc__ or "") for name in calls)
 
 
@@ -46,6 +51,7 @@ def test_both_clients_have_the_same_calls() -> None:
         return {name for name in vars(kind) if not name.startswith("_")}
 
     assert public(lookalike.Client) == public(lookalike.AsyncClient)
+    assert public(Rebalancing) == public(AsyncRebalancing)
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,25 @@
 import math
+from typing import Any
 
 import pytest
 
 from lookalike.v1 import admin_pb2
 from lookalike_router.answer import ShardSpec
-from lookalike_server.admin_checks import checked_comparison, checked_replica, checked_replica_name, checked_shard
-from lookalike_server.query import Comparison
+from lookalike_router.balance import Pin
+from lookalike_router.rebalance import Goal
+from lookalike_router.slots import SLOTS, SlotRange
+from lookalike_server.admin_checks import (
+    checked_comparison,
+    checked_drain,
+    checked_plan,
+    checked_rate,
+    checked_removal,
+    checked_replica,
+    checked_replica_name,
+    checked_shard,
+    checked_start,
+)
+from lookalike_server.query import Comparison, Drain, Rebalance
 from tests.server.wrong import wrong_fields
 
 URI = "http://10.0.0.1:19530"
@@ -79,3 +93,57 @@ def test_no_shard_means_every_shard() -> None:
 )
 def test_a_wrong_comparison_says_which_field_is_wrong(asked: admin_pb2.VerifyRequest, field: str) -> None:
     assert list(wrong_fields(lambda: checked_comparison(asked))) == [field]
+
+
+def pin(shard: str = "a", first: int = 0, last: int = 9) -> admin_pb2.RebalancePin:
+    return admin_pb2.RebalancePin(shard=shard, slots=admin_pb2.SlotRange(first=first, last=last))
+
+
+def test_a_rebalance_is_what_it_says() -> None:
+    asked = admin_pb2.PlanRebalanceRequest(pins=[pin("b", 5, 5)], batch_slots=64, rows_per_s=0.5, drain="c")
+    assert checked_plan(asked) == Rebalance(Goal("c", (Pin("b", SlotRange(5, 5)),), 64), 0.5)
+    assert checked_plan(admin_pb2.PlanRebalanceRequest()) == Rebalance(Goal(), 0.0)
+    started = admin_pb2.StartRebalanceRequest(pins=[pin("b", 5, 5)], batch_slots=64, rows_per_s=0.5)
+    assert checked_start(started) == Rebalance(Goal("", (Pin("b", SlotRange(5, 5)),), 64), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ({"drain": "a b"}, ["drain"]),
+        ({"batch_slots": -1}, ["batch_slots"]),
+        ({"batch_slots": SLOTS + 1}, ["batch_slots"]),
+        ({"rows_per_s": -1}, ["rows_per_s"]),
+        ({"rows_per_s": math.nan}, ["rows_per_s"]),
+        ({"rows_per_s": math.inf}, ["rows_per_s"]),
+        ({"pins": [pin("")]}, ["pins[0].shard"]),
+        ({"pins": [pin(), pin(first=-1)]}, ["pins[1].slots"]),
+        ({"pins": [pin(first=9, last=8)]}, ["pins[0].slots"]),
+        ({"pins": [pin(last=SLOTS)]}, ["pins[0].slots"]),
+        ({"pins": [pin()] * 1025}, ["pins"]),
+        ({"pins": [pin("a/1", last=SLOTS)], "batch_slots": -1, "rows_per_s": -1}, 4 * [None]),
+    ],
+    ids=str,
+)
+def test_a_wrong_rebalance_says_every_field_that_is_wrong(asked: dict[str, Any], fields: list[str | None]) -> None:
+    found = list(wrong_fields(lambda: checked_plan(admin_pb2.PlanRebalanceRequest(**asked))))
+    assert len(found) == len(fields)
+    assert None in fields or found == fields
+
+
+def test_a_drain_names_its_shard() -> None:
+    asked = admin_pb2.DrainShardRequest(shard="a", batch_slots=8, rows_per_s=100)
+    assert checked_drain(asked) == Drain("a", False, 8, 100.0)
+    assert checked_drain(admin_pb2.DrainShardRequest(shard="a", undo=True)) == Drain("a", True, 0, 0.0)
+    assert list(wrong_fields(lambda: checked_drain(admin_pb2.DrainShardRequest(rows_per_s=-1)))) == [
+        "shard",
+        "rows_per_s",
+    ]
+    undone = admin_pb2.DrainShardRequest(shard="a", undo=True, batch_slots=8, rows_per_s=1)
+    assert list(wrong_fields(lambda: checked_drain(undone))) == ["batch_slots", "rows_per_s"]
+
+
+def test_a_rate_and_a_removal_are_checked_too() -> None:
+    assert (checked_rate(0), checked_rate(2.5), checked_removal("a")) == (0, 2.5, "a")
+    assert list(wrong_fields(lambda: checked_rate(-0.5))) == ["rows_per_s"]
+    assert list(wrong_fields(lambda: checked_removal("a/1"))) == ["shard"]

@@ -180,7 +180,8 @@ class Troubles:
         world = self._world
         place = self._place(trouble)
         foreign = [product for product, owner in world.owners.items() if owner != place.shard]
-        if not foreign:
+        # While slots move it could fall between a proof and its flip, where only a mover's own late copies could.
+        if not foreign or world.store._moving():
             return
         world.broke(trouble.kind, place.name)
         product = foreign[trouble.router % len(foreign)]
@@ -263,6 +264,16 @@ def strays(product: str, version: int) -> list[Row]:
     """Return rows that no one wrote through a router."""
     write = product_of(Order("stray", product, 2), None)
     return [
-        Row(product, one.image_id, slot_of(product), version, write.model, write.attributes, one.facts, one.vector)
+        # A picture of its own: two rows of one key that differ are nothing that a shop could ever hold.
+        Row(
+            product,
+            f"stray {one.image_id}",
+            slot_of(product),
+            version,
+            write.model,
+            write.attributes,
+            one.facts,
+            one.vector,
+        )
         for one in write.pictures
     ]

@@ -100,6 +100,22 @@ def operating(shop: Client) -> None:
             assert_type(progress.differing_product_ids, tuple[str, ...])
 
 
+def rebalancing(shop: Client) -> None:
+    pins = [lookalike.RebalancePin("a", lookalike.SlotRange(0, 99))]
+    assert_type(shop.rebalance.plan(pins=pins, drain="b"), lookalike.RebalancePlan)
+    assert_type(shop.rebalance.plan().routes, tuple[lookalike.RebalanceRoute, ...])
+    assert_type(shop.rebalance.start(pins=iter(pins), batch_slots=64, rows_per_s=1000), lookalike.RebalanceJob | None)
+    assert_type(shop.rebalance.throttle(500).state, lookalike.RebalanceState)
+    assert_type(shop.rebalance.job(), lookalike.RebalanceJob | None)
+    assert_type(shop.drain_shard("a", rows_per_s=5), lookalike.RebalanceJob | None)
+    shop.remove_shard("a", force=True)
+    with closing(shop.rebalance.watch()) as jobs:
+        for job in jobs:
+            assert_type(job.eta_s, float | None)
+            assert_type(job.moves[0].step, lookalike.RebalanceStep)
+    assert_type([found.rows for found in shop.rebalance.verify(repair=True)], list[int])
+
+
 def errors(shop: Client) -> None:
     try:
         shop.get("mug-1")
@@ -123,6 +139,10 @@ async def asynchronous(shop: AsyncClient, products: Iterator[Product], later: As
     assert_type(shop.import_products(products), AsyncGenerator[Outcome[Product, UpsertResult], None])
     assert_type(await shop.delete("mug-1", request_id="order-8"), int)
     assert_type(await shop.add_replica("a", "http://a:19530"), str)
+    assert_type(await shop.rebalance.start(), lookalike.RebalanceJob | None)
+    assert_type(await shop.rebalance.cancel(), lookalike.RebalanceJob)
+    async with aclosing(shop.rebalance.watch()) as jobs:
+        assert_type([job async for job in jobs], list[lookalike.RebalanceJob])
     async with aclosing(shop.verify()) as reports:
         async for progress in reports:
             assert_type(progress.next_slot, int)

@@ -2,7 +2,7 @@
 
 import typer
 
-from lookalike.cli.commands import doctor, importing, product, replicas, search, shards, verify
+from lookalike.cli.commands import doctor, importing, product, rebalance, replicas, search, shards, verify
 from lookalike.cli.desk import EXIT_CODES
 
 app = typer.Typer(
@@ -16,5 +16,6 @@ app.command()(search.search)
 app.add_typer(product.app, name="product")
 app.add_typer(shards.app, name="shards")
 app.add_typer(replicas.app, name="replicas")
+app.add_typer(rebalance.app, name="rebalance")
 app.command()(verify.verify)
 app.command()(doctor.doctor)

@@ -14,12 +14,12 @@ from lookalike.cli.expression import GRAMMAR, BadExpression
 from lookalike.cli.jsonable import jsonable
 from lookalike.cli.tables import FeedError
 from lookalike.client import Client
-from lookalike.errors import DeadlineExceeded, LookalikeError, Unavailable
+from lookalike.errors import Conflict, DeadlineExceeded, LookalikeError, Unavailable
 
 FAILED, USAGE, UNREACHABLE, PARTIAL, INTERRUPTED = 1, 2, 3, 4, 130
-EXIT_CODES = """Exit codes: 0 all went well; 1 it failed, there is no such product, or replicas differ;
-2 the command is wrong; 3 the server cannot be reached; 4 some of it failed, the rest is done;
-130 stopped with Ctrl-C."""
+EXIT_CODES = """Exit codes: 0 all went well; 1 it failed, there is no such product, replicas differ, or a rebalance that
+was watched did not end well; 2 the command is wrong; 3 the server cannot be reached; 4 some of it failed, the rest is
+done; 130 stopped with Ctrl-C."""
 
 ServerOption = Annotated[
     str, typer.Option("--server", envvar="LOOKALIKE_SERVER", metavar="HOST:PORT", help="Where the server is.")
@@ -29,6 +29,20 @@ FilterOption = Annotated[str | None, typer.Option("--filter", metavar="FILTER", 
 UriArgument = Annotated[
     str, typer.Argument(metavar="URI", help="Where an empty Milvus is, for example http://10.0.0.7:19530.")
 ]
+RateOption = Annotated[
+    float, typer.Option("--rows-per-s", metavar="N", min=0, help="Rows a second to copy at most; 0: no limit.")
+]
+BatchOption = Annotated[
+    int,
+    typer.Option(
+        "--batch-slots",
+        metavar="N",
+        min=0,
+        max=16384,
+        help="Slots that move together, while writes to them wait for a moment; 0: the server chooses.",
+    ),
+]
+WatchOption = Annotated[bool, typer.Option("--watch", help="Show how far it is until it ends.")]
 DEFAULT_SERVER = "localhost:50051"
 
 
@@ -44,6 +58,7 @@ _UNHEARD = "; if only its answer was lost, `lookalike shards` tells whether it w
 ASKING = Advice("`lookalike shards` shows which shard is away")
 CHANGING = Advice(ASKING.away, _UNHEARD)
 ADDING = Advice("nothing was added: start the Milvus there, or correct the address", _UNHEARD)
+STEERING = Advice(ASKING.away, "; if only its answer was lost, `lookalike rebalance status` tells whether it was done")
 
 
 class Misuse(Exception):
@@ -67,6 +82,11 @@ class Desk:
         for part in rendered:
             # Lines are left to the terminal to break, and brackets in a title are no markup.
             self.out.print(part, markup=False, soft_wrap=not isinstance(part, Table))
+
+    def hint(self, message: str) -> None:
+        """Say on stderr what may be done next; programs know."""
+        if not self.as_json:
+            self.err.print(message, style="dim", markup=False)
 
     def warn(self, message: str) -> None:
         """Say on stderr what people should know; programs find it in the JSON."""
@@ -107,6 +127,8 @@ def _judged(error: Exception, server: str, advice: Advice) -> tuple[int, str]:
         case Unavailable(reason="") | DeadlineExceeded(reason=""):
             hint = "start one with `lookalike-server serve`, or name it with --server"
             return UNREACHABLE, f"{error}; is a server running at {server}? If not, {hint}{advice.unheard}"
+        case Conflict(reason="REBALANCE_ACTIVE"):
+            return FAILED, f"{error}; `lookalike rebalance status --watch` shows it"
         case Unavailable(reason="STOPPING"):  # which says itself what to do
             return FAILED, str(error)
         case Unavailable(reason="STORE_UNAVAILABLE" | "LEASE_LOST"):

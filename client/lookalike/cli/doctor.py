@@ -7,6 +7,7 @@ from enum import StrEnum
 from lookalike.cli import shard_table
 from lookalike.client import Client
 from lookalike.errors import LookalikeError
+from lookalike.rebalance import RebalanceState
 from lookalike.shards import Health, ReplicaStatus, ShardState, ShardStatus, Sync, Topology
 from lookalike.types import Image, SearchResult
 
@@ -47,6 +48,7 @@ def examine(client: Client) -> Iterator[Check]:
     yield _serving(health)
     yield _models(topology)
     yield from _shards(client)
+    yield _rebalance(client)
     yield from _pictures(client, topology)
 
 
@@ -110,6 +112,23 @@ def _advice(shard: ShardStatus, status: ReplicaStatus) -> str:
         case ShardState.REFUSED, _:
             return f"or take it out with `lookalike replicas remove {status.replica.name}`, and add an empty one"
     return f"start the Milvus at {status.replica.uri}, or see why it does not answer"
+
+
+def _rebalance(client: Client) -> Check:
+    name = "rebalance"
+    try:
+        job = client.rebalance.job()
+    except LookalikeError as error:
+        return Check(name, State.FAILED, str(error), "see the server's log")
+    if job is None or not job.active:
+        return Check(name, State.OK, "none is active")
+    seen = f"job {job.number} is {job.state.value}, {job.slots_moved:,} of {job.slots:,} slots have moved"
+    match job.state:
+        case RebalanceState.STOPPED:
+            return Check(name, State.FAILED, seen, job.message)
+        case RebalanceState.PAUSED:
+            return Check(name, State.WARNING, seen, "`lookalike rebalance resume` has it go on")
+    return Check(name, State.OK, seen)
 
 
 def _pictures(client: Client, topology: Topology) -> Iterator[Check]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from datetime import datetime
 
 from lookalike.types import Json
 
@@ -22,6 +23,8 @@ def jsonable(value: object) -> Json:
             return {str(name): jsonable(one) for name, one in value.items()}
         case Sequence():
             return [jsonable(one) for one in value]
+        case datetime():
+            return value.isoformat()
     if is_dataclass(value):
         return {one.name: jsonable(getattr(value, one.name)) for one in fields(value) if one.name != "photo"}
     raise TypeError(f"{type(value).__name__} is no JSON")

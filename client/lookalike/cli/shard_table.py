@@ -18,7 +18,8 @@ def drawn(found: Sequence[ShardStatus]) -> Table:
     table = columns(*titles, "version", "at", right=("weight", "slots", "pictures", "p50/p95 ms"))
     for status in found:
         weight = [f"{status.shard.weight:g}"] if weighted else []
-        shard = [status.shard.name, *weight, f"{status.shard.slots:,}"]
+        draining = ", draining" if status.shard.draining else ""
+        shard = [status.shard.name, *weight, f"{status.shard.slots:,}{draining}"]
         for replica in status.replicas:
             table.add_row(*map(Text, shard), *_cells(replica))
             shard = [""] * len(shard)

@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.timestamp_pb2
 import sys
 import typing
 
@@ -87,6 +88,7 @@ class Shard(google.protobuf.message.Message):
     SLOTS_FIELD_NUMBER: builtins.int
     SLOT_RANGES_FIELD_NUMBER: builtins.int
     REPLICAS_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """Its name, unique in the shop."""
     weight: builtins.float
@@ -95,6 +97,8 @@ class Shard(google.protobuf.message.Message):
     """Where its first replica is, without credentials, for example "http://127.0.0.1:19530"."""
     slots: builtins.int
     """Slots that it owns."""
+    draining: builtins.bool
+    """Whether it is being drained, or was: no plan gives it slots."""
     @property
     def slot_ranges(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SlotRange]:
         """The same as ranges, ascending."""
@@ -112,8 +116,9 @@ class Shard(google.protobuf.message.Message):
         slots: builtins.int = ...,
         slot_ranges: collections.abc.Iterable[global___SlotRange] | None = ...,
         replicas: collections.abc.Iterable[global___Replica] | None = ...,
+        draining: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name", "replicas", b"replicas", "slot_ranges", b"slot_ranges", "slots", b"slots", "uri", b"uri", "weight", b"weight"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["draining", b"draining", "name", b"name", "replicas", b"replicas", "slot_ranges", b"slot_ranges", "slots", b"slots", "uri", b"uri", "weight", b"weight"]) -> None: ...
 
 global___Shard = Shard
 
@@ -573,3 +578,911 @@ class VerifyProgress(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["differing_product_ids", b"differing_product_ids", "differing_total", b"differing_total", "done", b"done", "next_slot", b"next_slot", "repaired_total", b"repaired_total", "rows", b"rows", "shard", b"shard", "skipped_replicas", b"skipped_replicas", "slots", b"slots", "slots_done", b"slots_done"]) -> None: ...
 
 global___VerifyProgress = VerifyProgress
+
+@typing.final
+class RebalancePin(google.protobuf.message.Message):
+    """Slots that are to be on one shard, whatever its share."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: builtins.int
+    SLOTS_FIELD_NUMBER: builtins.int
+    shard: builtins.str
+    """The shard's name."""
+    @property
+    def slots(self) -> global___SlotRange:
+        """The slots, 0 to 16,383. A slot has one pin at most."""
+
+    def __init__(
+        self,
+        *,
+        shard: builtins.str = ...,
+        slots: global___SlotRange | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["slots", b"slots"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["shard", b"shard", "slots", b"slots"]) -> None: ...
+
+global___RebalancePin = RebalancePin
+
+@typing.final
+class PlanRebalanceRequest(google.protobuf.message.Message):
+    """Which rebalance to plan."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PINS_FIELD_NUMBER: builtins.int
+    BATCH_SLOTS_FIELD_NUMBER: builtins.int
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    DRAIN_FIELD_NUMBER: builtins.int
+    batch_slots: builtins.int
+    """Slots that move together, 1 to 16,384; writes to them wait while they are handed over. 0: as many as hold a few
+    thousand rows.
+    """
+    rows_per_s: builtins.float
+    """How many rows a second may be copied, for the expected time; not negative. 0: as many as it can."""
+    drain: builtins.str
+    """The shard to empty; empty: none."""
+    @property
+    def pins(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RebalancePin]:
+        """Slots that are to be on certain shards, at most 1,024 pins. They hold for this plan alone."""
+
+    def __init__(
+        self,
+        *,
+        pins: collections.abc.Iterable[global___RebalancePin] | None = ...,
+        batch_slots: builtins.int = ...,
+        rows_per_s: builtins.float = ...,
+        drain: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_slots", b"batch_slots", "drain", b"drain", "pins", b"pins", "rows_per_s", b"rows_per_s"]) -> None: ...
+
+global___PlanRebalanceRequest = PlanRebalanceRequest
+
+@typing.final
+class PlanRebalanceResponse(google.protobuf.message.Message):
+    """What the rebalance would do."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PLAN_FIELD_NUMBER: builtins.int
+    @property
+    def plan(self) -> global___RebalancePlan:
+        """The plan."""
+
+    def __init__(
+        self,
+        *,
+        plan: global___RebalancePlan | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["plan", b"plan"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["plan", b"plan"]) -> None: ...
+
+global___PlanRebalanceResponse = PlanRebalanceResponse
+
+@typing.final
+class RebalancePlan(google.protobuf.message.Message):
+    """What a rebalance would do. Rows, bytes and seconds are estimates."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: builtins.int
+    ROUTES_FIELD_NUMBER: builtins.int
+    SHARES_FIELD_NUMBER: builtins.int
+    BATCHES_FIELD_NUMBER: builtins.int
+    SLOTS_FIELD_NUMBER: builtins.int
+    MOVED_FRACTION_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    epoch: builtins.int
+    """The map's epoch that it starts from."""
+    batches: builtins.int
+    """Batches in which the slots move."""
+    slots: builtins.int
+    """Slots that move."""
+    moved_fraction: builtins.float
+    """Which part of all slots that is, 0 to 1."""
+    rows: builtins.int
+    """Rows that move."""
+    bytes: builtins.int
+    """Their bytes."""
+    seconds: builtins.float
+    """How long it takes."""
+    @property
+    def routes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RebalanceRoute]:
+        """What moves between which shards; empty where nothing has to move."""
+
+    @property
+    def shares(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ShardShare]:
+        """What every shard owns before and after, by name."""
+
+    def __init__(
+        self,
+        *,
+        epoch: builtins.int = ...,
+        routes: collections.abc.Iterable[global___RebalanceRoute] | None = ...,
+        shares: collections.abc.Iterable[global___ShardShare] | None = ...,
+        batches: builtins.int = ...,
+        slots: builtins.int = ...,
+        moved_fraction: builtins.float = ...,
+        rows: builtins.int = ...,
+        bytes: builtins.int = ...,
+        seconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batches", b"batches", "bytes", b"bytes", "epoch", b"epoch", "moved_fraction", b"moved_fraction", "routes", b"routes", "rows", b"rows", "seconds", b"seconds", "shares", b"shares", "slots", b"slots"]) -> None: ...
+
+global___RebalancePlan = RebalancePlan
+
+@typing.final
+class RebalanceRoute(google.protobuf.message.Message):
+    """What moves from one shard to another. Rows, bytes and seconds are estimates."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    SLOTS_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    source: builtins.str
+    """The shard that gives."""
+    target: builtins.str
+    """The shard that takes."""
+    slots: builtins.int
+    """Slots that move."""
+    rows: builtins.int
+    """Their rows."""
+    bytes: builtins.int
+    """Their rows' bytes."""
+    seconds: builtins.float
+    """How long they take."""
+    def __init__(
+        self,
+        *,
+        source: builtins.str = ...,
+        target: builtins.str = ...,
+        slots: builtins.int = ...,
+        rows: builtins.int = ...,
+        bytes: builtins.int = ...,
+        seconds: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bytes", b"bytes", "rows", b"rows", "seconds", b"seconds", "slots", b"slots", "source", b"source", "target", b"target"]) -> None: ...
+
+global___RebalanceRoute = RebalanceRoute
+
+@typing.final
+class ShardShare(google.protobuf.message.Message):
+    """How many slots a shard owns before and after a rebalance."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: builtins.int
+    WEIGHT_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
+    SLOTS_BEFORE_FIELD_NUMBER: builtins.int
+    SLOTS_AFTER_FIELD_NUMBER: builtins.int
+    shard: builtins.str
+    """Its name."""
+    weight: builtins.float
+    """Its share relative to the others."""
+    draining: builtins.bool
+    """Whether it is to own none."""
+    slots_before: builtins.int
+    """Slots before."""
+    slots_after: builtins.int
+    """Slots after."""
+    def __init__(
+        self,
+        *,
+        shard: builtins.str = ...,
+        weight: builtins.float = ...,
+        draining: builtins.bool = ...,
+        slots_before: builtins.int = ...,
+        slots_after: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["draining", b"draining", "shard", b"shard", "slots_after", b"slots_after", "slots_before", b"slots_before", "weight", b"weight"]) -> None: ...
+
+global___ShardShare = ShardShare
+
+@typing.final
+class RebalanceJob(google.protobuf.message.Message):
+    """A job that moves slots between shards, as far as it is."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Kind:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _KindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RebalanceJob._Kind.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: RebalanceJob._Kind.ValueType  # 0
+        """Never sent."""
+        KIND_BALANCE: RebalanceJob._Kind.ValueType  # 1
+        """So that every shard has its share."""
+        KIND_DRAIN: RebalanceJob._Kind.ValueType  # 2
+        """So that a shard owns none."""
+        KIND_REVERSE: RebalanceJob._Kind.ValueType  # 3
+        """Back to where they were before the last job."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """Why slots move."""
+
+    KIND_UNSPECIFIED: RebalanceJob.Kind.ValueType  # 0
+    """Never sent."""
+    KIND_BALANCE: RebalanceJob.Kind.ValueType  # 1
+    """So that every shard has its share."""
+    KIND_DRAIN: RebalanceJob.Kind.ValueType  # 2
+    """So that a shard owns none."""
+    KIND_REVERSE: RebalanceJob.Kind.ValueType  # 3
+    """Back to where they were before the last job."""
+
+    class _State:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _StateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RebalanceJob._State.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: RebalanceJob._State.ValueType  # 0
+        """Never sent."""
+        STATE_RUNNING: RebalanceJob._State.ValueType  # 1
+        """It moves slots."""
+        STATE_PAUSED: RebalanceJob._State.ValueType  # 2
+        """It was halted by PauseRebalance."""
+        STATE_STOPPED: RebalanceJob._State.ValueType  # 3
+        """It cannot go on by itself; `message` says why and what to do. ResumeRebalance has it try again."""
+        STATE_CANCELLING: RebalanceJob._State.ValueType  # 4
+        """It brings the batches under way to an end, and begins no more."""
+        STATE_CANCELLED: RebalanceJob._State.ValueType  # 5
+        """It ended before all of its slots were moved."""
+        STATE_DONE: RebalanceJob._State.ValueType  # 6
+        """All of its slots were moved."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper):
+        """How a job is."""
+
+    STATE_UNSPECIFIED: RebalanceJob.State.ValueType  # 0
+    """Never sent."""
+    STATE_RUNNING: RebalanceJob.State.ValueType  # 1
+    """It moves slots."""
+    STATE_PAUSED: RebalanceJob.State.ValueType  # 2
+    """It was halted by PauseRebalance."""
+    STATE_STOPPED: RebalanceJob.State.ValueType  # 3
+    """It cannot go on by itself; `message` says why and what to do. ResumeRebalance has it try again."""
+    STATE_CANCELLING: RebalanceJob.State.ValueType  # 4
+    """It brings the batches under way to an end, and begins no more."""
+    STATE_CANCELLED: RebalanceJob.State.ValueType  # 5
+    """It ended before all of its slots were moved."""
+    STATE_DONE: RebalanceJob.State.ValueType  # 6
+    """All of its slots were moved."""
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    SHARD_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    ROUTER_FIELD_NUMBER: builtins.int
+    ROWS_PER_S_LIMIT_FIELD_NUMBER: builtins.int
+    SLOTS_FIELD_NUMBER: builtins.int
+    SLOTS_MOVED_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    ROWS_MOVED_FIELD_NUMBER: builtins.int
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    ETA_SECONDS_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
+    ELAPSED_SECONDS_FIELD_NUMBER: builtins.int
+    BATCHES_FIELD_NUMBER: builtins.int
+    BATCHES_DONE_FIELD_NUMBER: builtins.int
+    PAUSES_FIELD_NUMBER: builtins.int
+    LONGEST_PAUSE_MS_FIELD_NUMBER: builtins.int
+    PAUSE_P99_MS_FIELD_NUMBER: builtins.int
+    MOVES_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Grows by one with every job of the shop."""
+    kind: global___RebalanceJob.Kind.ValueType
+    """Why slots move."""
+    shard: builtins.str
+    """Of a drain, the shard that is emptied; else empty."""
+    state: global___RebalanceJob.State.ValueType
+    """How it is."""
+    message: builtins.str
+    """Why it stopped or what it left, and what to do; else empty."""
+    router: builtins.str
+    """The id of the server that runs it, or did last; empty where none has begun."""
+    rows_per_s_limit: builtins.float
+    """How many rows a second it may copy; 0: as many as it can."""
+    slots: builtins.int
+    """Slots that it moves."""
+    slots_moved: builtins.int
+    """How many of them have moved."""
+    rows: builtins.int
+    """Rows that it moves, as far as is known."""
+    rows_moved: builtins.int
+    """How many of them have moved."""
+    rows_per_s: builtins.float
+    """How many rows a second it has moved of late; 0 before its first."""
+    eta_seconds: builtins.float
+    """In how many seconds it will be done, if it goes on as of late. Absent where that is not known."""
+    elapsed_seconds: builtins.float
+    """How long it has run so far, or did until it ended."""
+    batches: builtins.int
+    """Batches in which the slots move."""
+    batches_done: builtins.int
+    """How many of them are at an end."""
+    pauses: builtins.int
+    """How often writes to the slots of a batch waited so far."""
+    longest_pause_ms: builtins.float
+    """The longest of these waits, in milliseconds; 0 before the first."""
+    pause_p99_ms: builtins.float
+    """99 % of the batches had no longer one; 0 before the first."""
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it was started, by the store's clock."""
+
+    @property
+    def ended_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ended. Absent while it is active."""
+
+    @property
+    def moves(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RebalanceMove]:
+        """The batches that are under way."""
+
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        kind: global___RebalanceJob.Kind.ValueType = ...,
+        shard: builtins.str = ...,
+        state: global___RebalanceJob.State.ValueType = ...,
+        message: builtins.str = ...,
+        router: builtins.str = ...,
+        rows_per_s_limit: builtins.float = ...,
+        slots: builtins.int = ...,
+        slots_moved: builtins.int = ...,
+        rows: builtins.int = ...,
+        rows_moved: builtins.int = ...,
+        rows_per_s: builtins.float = ...,
+        eta_seconds: builtins.float | None = ...,
+        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        elapsed_seconds: builtins.float = ...,
+        batches: builtins.int = ...,
+        batches_done: builtins.int = ...,
+        pauses: builtins.int = ...,
+        longest_pause_ms: builtins.float = ...,
+        pause_p99_ms: builtins.float = ...,
+        moves: collections.abc.Iterable[global___RebalanceMove] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_eta_seconds", b"_eta_seconds", "ended_at", b"ended_at", "eta_seconds", b"eta_seconds", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_eta_seconds", b"_eta_seconds", "batches", b"batches", "batches_done", b"batches_done", "elapsed_seconds", b"elapsed_seconds", "ended_at", b"ended_at", "eta_seconds", b"eta_seconds", "kind", b"kind", "longest_pause_ms", b"longest_pause_ms", "message", b"message", "moves", b"moves", "number", b"number", "pause_p99_ms", b"pause_p99_ms", "pauses", b"pauses", "router", b"router", "rows", b"rows", "rows_moved", b"rows_moved", "rows_per_s", b"rows_per_s", "rows_per_s_limit", b"rows_per_s_limit", "shard", b"shard", "slots", b"slots", "slots_moved", b"slots_moved", "started_at", b"started_at", "state", b"state"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_eta_seconds", b"_eta_seconds"]) -> typing.Literal["eta_seconds"] | None: ...
+
+global___RebalanceJob = RebalanceJob
+
+@typing.final
+class RebalanceMove(google.protobuf.message.Message):
+    """One batch of a job that is under way."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Step:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _StepEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RebalanceMove._Step.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        STEP_UNSPECIFIED: RebalanceMove._Step.ValueType  # 0
+        """Never sent."""
+        STEP_COPY: RebalanceMove._Step.ValueType  # 1
+        """Its rows are copied to the target. The source owns the slots, up to STEP_PAUSE."""
+        STEP_CATCH_UP: RebalanceMove._Step.ValueType  # 2
+        """What was written meanwhile is copied."""
+        STEP_PAUSE: RebalanceMove._Step.ValueType  # 3
+        """Writes to its slots wait while the two sides are proven equal."""
+        STEP_FLIP: RebalanceMove._Step.ValueType  # 4
+        """The target owns the slots; writes wait until every server knows."""
+        STEP_CLEAN: RebalanceMove._Step.ValueType  # 5
+        """The source's rows are deleted."""
+        STEP_UNDO: RebalanceMove._Step.ValueType  # 6
+        """It was cancelled, and the target's copies are deleted."""
+
+    class Step(_Step, metaclass=_StepEnumTypeWrapper):
+        """How far a batch is."""
+
+    STEP_UNSPECIFIED: RebalanceMove.Step.ValueType  # 0
+    """Never sent."""
+    STEP_COPY: RebalanceMove.Step.ValueType  # 1
+    """Its rows are copied to the target. The source owns the slots, up to STEP_PAUSE."""
+    STEP_CATCH_UP: RebalanceMove.Step.ValueType  # 2
+    """What was written meanwhile is copied."""
+    STEP_PAUSE: RebalanceMove.Step.ValueType  # 3
+    """Writes to its slots wait while the two sides are proven equal."""
+    STEP_FLIP: RebalanceMove.Step.ValueType  # 4
+    """The target owns the slots; writes wait until every server knows."""
+    STEP_CLEAN: RebalanceMove.Step.ValueType  # 5
+    """The source's rows are deleted."""
+    STEP_UNDO: RebalanceMove.Step.ValueType  # 6
+    """It was cancelled, and the target's copies are deleted."""
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    STEP_FIELD_NUMBER: builtins.int
+    SOURCE_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    SLOTS_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    PAUSES_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """Its number within the job."""
+    step: global___RebalanceMove.Step.ValueType
+    """How far it is."""
+    source: builtins.str
+    """The shard that gives."""
+    target: builtins.str
+    """The shard that takes."""
+    slots: builtins.int
+    """Slots that move."""
+    rows: builtins.int
+    """Their rows, as far as is known."""
+    pauses: builtins.int
+    """How often writes to its slots waited so far."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        step: global___RebalanceMove.Step.ValueType = ...,
+        source: builtins.str = ...,
+        target: builtins.str = ...,
+        slots: builtins.int = ...,
+        rows: builtins.int = ...,
+        pauses: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["number", b"number", "pauses", b"pauses", "rows", b"rows", "slots", b"slots", "source", b"source", "step", b"step", "target", b"target"]) -> None: ...
+
+global___RebalanceMove = RebalanceMove
+
+@typing.final
+class StartRebalanceRequest(google.protobuf.message.Message):
+    """Which rebalance to start."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PINS_FIELD_NUMBER: builtins.int
+    BATCH_SLOTS_FIELD_NUMBER: builtins.int
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    batch_slots: builtins.int
+    """As in PlanRebalanceRequest."""
+    rows_per_s: builtins.float
+    """How many rows a second may be copied; not negative. 0: as many as it can."""
+    @property
+    def pins(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RebalancePin]:
+        """As in PlanRebalanceRequest."""
+
+    def __init__(
+        self,
+        *,
+        pins: collections.abc.Iterable[global___RebalancePin] | None = ...,
+        batch_slots: builtins.int = ...,
+        rows_per_s: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_slots", b"batch_slots", "pins", b"pins", "rows_per_s", b"rows_per_s"]) -> None: ...
+
+global___StartRebalanceRequest = StartRebalanceRequest
+
+@typing.final
+class StartRebalanceResponse(google.protobuf.message.Message):
+    """The rebalance has begun."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job. Absent where nothing has to move."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___StartRebalanceResponse = StartRebalanceResponse
+
+@typing.final
+class DrainShardRequest(google.protobuf.message.Message):
+    """Which shard to empty."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: builtins.int
+    UNDO_FIELD_NUMBER: builtins.int
+    BATCH_SLOTS_FIELD_NUMBER: builtins.int
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    shard: builtins.str
+    """Its name."""
+    undo: builtins.bool
+    """Whether it may own slots again instead, in plans to come. A job that is draining it goes on: cancel that first."""
+    batch_slots: builtins.int
+    """As in PlanRebalanceRequest; 0 with `undo`."""
+    rows_per_s: builtins.float
+    """How many rows a second may be copied; not negative. 0: as many as it can; 0 with `undo`."""
+    def __init__(
+        self,
+        *,
+        shard: builtins.str = ...,
+        undo: builtins.bool = ...,
+        batch_slots: builtins.int = ...,
+        rows_per_s: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["batch_slots", b"batch_slots", "rows_per_s", b"rows_per_s", "shard", b"shard", "undo", b"undo"]) -> None: ...
+
+global___DrainShardRequest = DrainShardRequest
+
+@typing.final
+class DrainShardResponse(google.protobuf.message.Message):
+    """The shard is being emptied, or may own slots again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job. Absent where nothing has to move, and with `undo`."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___DrainShardResponse = DrainShardResponse
+
+@typing.final
+class RemoveShardRequest(google.protobuf.message.Message):
+    """Which shard to remove."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SHARD_FIELD_NUMBER: builtins.int
+    FORCE_FIELD_NUMBER: builtins.int
+    shard: builtins.str
+    """Its name."""
+    force: builtins.bool
+    """Whether to remove it without asking its replicas for rows: for servers that are gone for good."""
+    def __init__(
+        self,
+        *,
+        shard: builtins.str = ...,
+        force: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["force", b"force", "shard", b"shard"]) -> None: ...
+
+global___RemoveShardRequest = RemoveShardRequest
+
+@typing.final
+class RemoveShardResponse(google.protobuf.message.Message):
+    """The shard is removed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___RemoveShardResponse = RemoveShardResponse
+
+@typing.final
+class ReverseRebalanceRequest(google.protobuf.message.Message):
+    """Takes the last job back."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    rows_per_s: builtins.float
+    """How many rows a second may be copied; not negative. 0: as many as it can."""
+    def __init__(
+        self,
+        *,
+        rows_per_s: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["rows_per_s", b"rows_per_s"]) -> None: ...
+
+global___ReverseRebalanceRequest = ReverseRebalanceRequest
+
+@typing.final
+class ReverseRebalanceResponse(google.protobuf.message.Message):
+    """The way back has begun."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___ReverseRebalanceResponse = ReverseRebalanceResponse
+
+@typing.final
+class GetRebalanceRequest(google.protobuf.message.Message):
+    """Asks for the newest job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetRebalanceRequest = GetRebalanceRequest
+
+@typing.final
+class GetRebalanceResponse(google.protobuf.message.Message):
+    """The newest job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job. Absent before the first."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___GetRebalanceResponse = GetRebalanceResponse
+
+@typing.final
+class WatchRebalanceRequest(google.protobuf.message.Message):
+    """Asks to be shown the newest job until it ends."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___WatchRebalanceRequest = WatchRebalanceRequest
+
+@typing.final
+class WatchRebalanceResponse(google.protobuf.message.Message):
+    """How far the job is now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___WatchRebalanceResponse = WatchRebalanceResponse
+
+@typing.final
+class PauseRebalanceRequest(google.protobuf.message.Message):
+    """Halts the active job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___PauseRebalanceRequest = PauseRebalanceRequest
+
+@typing.final
+class PauseRebalanceResponse(google.protobuf.message.Message):
+    """The job is halted."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___PauseRebalanceResponse = PauseRebalanceResponse
+
+@typing.final
+class ResumeRebalanceRequest(google.protobuf.message.Message):
+    """Lets the active job go on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___ResumeRebalanceRequest = ResumeRebalanceRequest
+
+@typing.final
+class ResumeRebalanceResponse(google.protobuf.message.Message):
+    """The job goes on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___ResumeRebalanceResponse = ResumeRebalanceResponse
+
+@typing.final
+class ThrottleRebalanceRequest(google.protobuf.message.Message):
+    """How fast the active job may copy."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_PER_S_FIELD_NUMBER: builtins.int
+    rows_per_s: builtins.float
+    """How many rows a second may be copied; not negative. 0: as many as it can."""
+    def __init__(
+        self,
+        *,
+        rows_per_s: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["rows_per_s", b"rows_per_s"]) -> None: ...
+
+global___ThrottleRebalanceRequest = ThrottleRebalanceRequest
+
+@typing.final
+class ThrottleRebalanceResponse(google.protobuf.message.Message):
+    """The job copies at most so fast."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___ThrottleRebalanceResponse = ThrottleRebalanceResponse
+
+@typing.final
+class CancelRebalanceRequest(google.protobuf.message.Message):
+    """Cancels the active job."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___CancelRebalanceRequest = CancelRebalanceRequest
+
+@typing.final
+class CancelRebalanceResponse(google.protobuf.message.Message):
+    """The job is being cancelled."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: builtins.int
+    @property
+    def job(self) -> global___RebalanceJob:
+        """The job."""
+
+    def __init__(
+        self,
+        *,
+        job: global___RebalanceJob | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+
+global___CancelRebalanceResponse = CancelRebalanceResponse
+
+@typing.final
+class VerifyRebalanceRequest(google.protobuf.message.Message):
+    """Asks for rows in wrong places."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPAIR_FIELD_NUMBER: builtins.int
+    repair: builtins.bool
+    """Whether to delete them."""
+    def __init__(
+        self,
+        *,
+        repair: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["repair", b"repair"]) -> None: ...
+
+global___VerifyRebalanceRequest = VerifyRebalanceRequest
+
+@typing.final
+class VerifyRebalanceProgress(google.protobuf.message.Message):
+    """What was found of rows in wrong places."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FOUND_FIELD_NUMBER: builtins.int
+    @property
+    def found(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StrayRows]:
+        """Replicas that were looked at since the last message, each of the shop's once; none says that the work goes on."""
+
+    def __init__(
+        self,
+        *,
+        found: collections.abc.Iterable[global___StrayRows] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["found", b"found"]) -> None: ...
+
+global___VerifyRebalanceProgress = VerifyRebalanceProgress
+
+@typing.final
+class StrayRows(google.protobuf.message.Message):
+    """Rows of one replica in slots that its shard does not own: nobody reads them."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REPLICA_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    DELETED_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    replica: builtins.str
+    """The replica's name."""
+    rows: builtins.int
+    """How many there were."""
+    deleted: builtins.int
+    """How many of them were deleted."""
+    message: builtins.str
+    """Why nothing is known of the replica; empty otherwise."""
+    def __init__(
+        self,
+        *,
+        replica: builtins.str = ...,
+        rows: builtins.int = ...,
+        deleted: builtins.int = ...,
+        message: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["deleted", b"deleted", "message", b"message", "replica", b"replica", "rows", b"rows"]) -> None: ...
+
+global___StrayRows = StrayRows

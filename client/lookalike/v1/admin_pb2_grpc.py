@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub(object):
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
     """
 
     def __init__(self, channel):
@@ -65,10 +66,71 @@ class AdminServiceStub(object):
                 request_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyRequest.SerializeToString,
                 response_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyProgress.FromString,
                 _registered_method=True)
+        self.PlanRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/PlanRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.PlanRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.PlanRebalanceResponse.FromString,
+                _registered_method=True)
+        self.StartRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/StartRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.StartRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.StartRebalanceResponse.FromString,
+                _registered_method=True)
+        self.DrainShard = channel.unary_unary(
+                '/lookalike.v1.AdminService/DrainShard',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.DrainShardRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.DrainShardResponse.FromString,
+                _registered_method=True)
+        self.RemoveShard = channel.unary_unary(
+                '/lookalike.v1.AdminService/RemoveShard',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.RemoveShardRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.RemoveShardResponse.FromString,
+                _registered_method=True)
+        self.ReverseRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/ReverseRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceResponse.FromString,
+                _registered_method=True)
+        self.GetRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/GetRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.GetRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.GetRebalanceResponse.FromString,
+                _registered_method=True)
+        self.WatchRebalance = channel.unary_stream(
+                '/lookalike.v1.AdminService/WatchRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.WatchRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.WatchRebalanceResponse.FromString,
+                _registered_method=True)
+        self.PauseRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/PauseRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.PauseRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.PauseRebalanceResponse.FromString,
+                _registered_method=True)
+        self.ResumeRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/ResumeRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceResponse.FromString,
+                _registered_method=True)
+        self.ThrottleRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/ThrottleRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceResponse.FromString,
+                _registered_method=True)
+        self.CancelRebalance = channel.unary_unary(
+                '/lookalike.v1.AdminService/CancelRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.CancelRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.CancelRebalanceResponse.FromString,
+                _registered_method=True)
+        self.VerifyRebalance = channel.unary_stream(
+                '/lookalike.v1.AdminService/VerifyRebalance',
+                request_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceProgress.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer(object):
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
     """
 
     def GetTopology(self, request, context):
@@ -86,8 +148,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AddShard(self, request, context):
-        """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until the shop is
-        rebalanced.
+        """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until a rebalance is
+        started with StartRebalance.
 
         INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, the name or an address is taken;
         REPLICA_REFUSED, an endpoint belongs to another shard or shop, holds rows, or cannot be used as it is configured.
@@ -131,6 +193,126 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PlanRebalance(self, request, context):
+        """Says what a rebalance would do; changes nothing.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no shard would be left to own the slots, or one
+        is named that is not there or is being drained. UNAVAILABLE: a shard that would give slots does not answer, or the
+        store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartRebalance(self, request, context):
+        """Starts a job that moves slots until every shard has its share. It runs in the background, on whichever server of the
+        shop takes it up; when that one dies, another goes on. Searches and writes go on all the while. WatchRebalance shows
+        how far it is.
+
+        INVALID_ARGUMENT, FAILED_PRECONDITION and UNAVAILABLE: as in PlanRebalance. ABORTED: REBALANCE_ACTIVE, a job is active,
+        and there is one at a time; PLAN_OUTDATED, the map changed just then, and the call may be made again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainShard(self, request, context):
+        """Starts a job that empties a shard; from then on it is to own no slots, in any plan, until that is undone.
+
+        Errors as in StartRebalance. FAILED_PRECONDITION: MAP_CONFLICT also where it is the last shard that may own slots.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveShard(self, request, context):
+        """Takes a shard that owns no slots and holds no rows out of the map; its servers may be stopped afterwards.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard, it is the last one, owns
+        slots, takes part in the active job, holds rows, or does not say whether it does. UNAVAILABLE: the store cannot be
+        reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReverseRebalance(self, request, context):
+        """Starts a job that takes back what the last one has moved, in the opposite order. A shard that it drained may own slots
+        again.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, the last one has moved nothing,
+        or a shard that it took slots from was removed since. ABORTED: as in StartRebalance. UNAVAILABLE: the store cannot be
+        reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRebalance(self, request, context):
+        """Gets the newest job, active or not. UNAVAILABLE: the store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchRebalance(self, request, context):
+        """Shows the newest job at least every second, and ends when it is done or cancelled; the last message says so. Ends at
+        once where no job was ever started. A job that is paused or stopped is shown all the while, as it may be resumed. The
+        job does not end with this call.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, another job has begun meanwhile. UNAVAILABLE: the store cannot be reached, or
+        STOPPING; the call may be made again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRebalance(self, request, context):
+        """Halts the active job: batches under way stand still where they are, and writes go on.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it is being cancelled. UNAVAILABLE: the store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRebalance(self, request, context):
+        """Lets a job that was paused, or that stopped by itself, go on. Errors as in PauseRebalance.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ThrottleRebalance(self, request, context):
+        """Has the active job copy faster or slower from now on.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it has stopped and is to be
+        resumed first. UNAVAILABLE: the store cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelRebalance(self, request, context):
+        """Cancels the active job. Each batch under way is finished or undone, which takes seconds; what has moved stays where it
+        is, and ReverseRebalance takes it back. FAILED_PRECONDITION: MAP_CONFLICT, no job is active. UNAVAILABLE: the store
+        cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyRebalance(self, request, context):
+        """Looks on every replica for rows in slots that its shard does not own, which nobody reads, and deletes them where that
+        is asked for. Says something at least every second. It ends with its call, and may be made again.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, a job is active, whose copies are such rows. UNAVAILABLE: the store cannot be
+        reached; LEASE_LOST, a job has begun meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,6 +346,66 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyRequest.FromString,
                     response_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyProgress.SerializeToString,
             ),
+            'PlanRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.PlanRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.PlanRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.PlanRebalanceResponse.SerializeToString,
+            ),
+            'StartRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.StartRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.StartRebalanceResponse.SerializeToString,
+            ),
+            'DrainShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainShard,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.DrainShardRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.DrainShardResponse.SerializeToString,
+            ),
+            'RemoveShard': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveShard,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.RemoveShardRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.RemoveShardResponse.SerializeToString,
+            ),
+            'ReverseRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReverseRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceResponse.SerializeToString,
+            ),
+            'GetRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.GetRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.GetRebalanceResponse.SerializeToString,
+            ),
+            'WatchRebalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.WatchRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.WatchRebalanceResponse.SerializeToString,
+            ),
+            'PauseRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.PauseRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.PauseRebalanceResponse.SerializeToString,
+            ),
+            'ResumeRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceResponse.SerializeToString,
+            ),
+            'ThrottleRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ThrottleRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceResponse.SerializeToString,
+            ),
+            'CancelRebalance': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.CancelRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.CancelRebalanceResponse.SerializeToString,
+            ),
+            'VerifyRebalance': grpc.unary_stream_rpc_method_handler(
+                    servicer.VerifyRebalance,
+                    request_deserializer=lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceProgress.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'lookalike.v1.AdminService', rpc_method_handlers)
@@ -173,7 +415,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them.
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
     """
 
     @staticmethod
@@ -328,6 +571,330 @@ class AdminService(object):
             '/lookalike.v1.AdminService/Verify',
             lookalike_dot_v1_dot_admin__pb2.VerifyRequest.SerializeToString,
             lookalike_dot_v1_dot_admin__pb2.VerifyProgress.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PlanRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/PlanRebalance',
+            lookalike_dot_v1_dot_admin__pb2.PlanRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.PlanRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/StartRebalance',
+            lookalike_dot_v1_dot_admin__pb2.StartRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.StartRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/DrainShard',
+            lookalike_dot_v1_dot_admin__pb2.DrainShardRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.DrainShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveShard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/RemoveShard',
+            lookalike_dot_v1_dot_admin__pb2.RemoveShardRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.RemoveShardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReverseRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/ReverseRebalance',
+            lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.ReverseRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/GetRebalance',
+            lookalike_dot_v1_dot_admin__pb2.GetRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.GetRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lookalike.v1.AdminService/WatchRebalance',
+            lookalike_dot_v1_dot_admin__pb2.WatchRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.WatchRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/PauseRebalance',
+            lookalike_dot_v1_dot_admin__pb2.PauseRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.PauseRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/ResumeRebalance',
+            lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.ResumeRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ThrottleRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/ThrottleRebalance',
+            lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.ThrottleRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.AdminService/CancelRebalance',
+            lookalike_dot_v1_dot_admin__pb2.CancelRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.CancelRebalanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyRebalance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lookalike.v1.AdminService/VerifyRebalance',
+            lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceRequest.SerializeToString,
+            lookalike_dot_v1_dot_admin__pb2.VerifyRebalanceProgress.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,7 +18,9 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AdminServiceStub:
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them."""
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
+    """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     GetTopology: grpc.UnaryUnaryMultiCallable[
@@ -37,8 +39,8 @@ class AdminServiceStub:
         lookalike.v1.admin_pb2.AddShardRequest,
         lookalike.v1.admin_pb2.AddShardResponse,
     ]
-    """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until the shop is
-    rebalanced.
+    """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until a rebalance is
+    started with StartRebalance.
 
     INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, the name or an address is taken;
     REPLICA_REFUSED, an endpoint belongs to another shard or shop, holds rows, or cannot be used as it is configured.
@@ -79,8 +81,128 @@ class AdminServiceStub:
     store cannot be reached.
     """
 
+    PlanRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.PlanRebalanceRequest,
+        lookalike.v1.admin_pb2.PlanRebalanceResponse,
+    ]
+    """Says what a rebalance would do; changes nothing.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no shard would be left to own the slots, or one
+    is named that is not there or is being drained. UNAVAILABLE: a shard that would give slots does not answer, or the
+    store cannot be reached.
+    """
+
+    StartRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.StartRebalanceRequest,
+        lookalike.v1.admin_pb2.StartRebalanceResponse,
+    ]
+    """Starts a job that moves slots until every shard has its share. It runs in the background, on whichever server of the
+    shop takes it up; when that one dies, another goes on. Searches and writes go on all the while. WatchRebalance shows
+    how far it is.
+
+    INVALID_ARGUMENT, FAILED_PRECONDITION and UNAVAILABLE: as in PlanRebalance. ABORTED: REBALANCE_ACTIVE, a job is active,
+    and there is one at a time; PLAN_OUTDATED, the map changed just then, and the call may be made again.
+    """
+
+    DrainShard: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.DrainShardRequest,
+        lookalike.v1.admin_pb2.DrainShardResponse,
+    ]
+    """Starts a job that empties a shard; from then on it is to own no slots, in any plan, until that is undone.
+
+    Errors as in StartRebalance. FAILED_PRECONDITION: MAP_CONFLICT also where it is the last shard that may own slots.
+    """
+
+    RemoveShard: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.RemoveShardRequest,
+        lookalike.v1.admin_pb2.RemoveShardResponse,
+    ]
+    """Takes a shard that owns no slots and holds no rows out of the map; its servers may be stopped afterwards.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard, it is the last one, owns
+    slots, takes part in the active job, holds rows, or does not say whether it does. UNAVAILABLE: the store cannot be
+    reached.
+    """
+
+    ReverseRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ReverseRebalanceRequest,
+        lookalike.v1.admin_pb2.ReverseRebalanceResponse,
+    ]
+    """Starts a job that takes back what the last one has moved, in the opposite order. A shard that it drained may own slots
+    again.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, the last one has moved nothing,
+    or a shard that it took slots from was removed since. ABORTED: as in StartRebalance. UNAVAILABLE: the store cannot be
+    reached.
+    """
+
+    GetRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.GetRebalanceRequest,
+        lookalike.v1.admin_pb2.GetRebalanceResponse,
+    ]
+    """Gets the newest job, active or not. UNAVAILABLE: the store cannot be reached."""
+
+    WatchRebalance: grpc.UnaryStreamMultiCallable[
+        lookalike.v1.admin_pb2.WatchRebalanceRequest,
+        lookalike.v1.admin_pb2.WatchRebalanceResponse,
+    ]
+    """Shows the newest job at least every second, and ends when it is done or cancelled; the last message says so. Ends at
+    once where no job was ever started. A job that is paused or stopped is shown all the while, as it may be resumed. The
+    job does not end with this call.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, another job has begun meanwhile. UNAVAILABLE: the store cannot be reached, or
+    STOPPING; the call may be made again.
+    """
+
+    PauseRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.PauseRebalanceRequest,
+        lookalike.v1.admin_pb2.PauseRebalanceResponse,
+    ]
+    """Halts the active job: batches under way stand still where they are, and writes go on.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it is being cancelled. UNAVAILABLE: the store cannot be reached.
+    """
+
+    ResumeRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ResumeRebalanceRequest,
+        lookalike.v1.admin_pb2.ResumeRebalanceResponse,
+    ]
+    """Lets a job that was paused, or that stopped by itself, go on. Errors as in PauseRebalance."""
+
+    ThrottleRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ThrottleRebalanceRequest,
+        lookalike.v1.admin_pb2.ThrottleRebalanceResponse,
+    ]
+    """Has the active job copy faster or slower from now on.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it has stopped and is to be
+    resumed first. UNAVAILABLE: the store cannot be reached.
+    """
+
+    CancelRebalance: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.CancelRebalanceRequest,
+        lookalike.v1.admin_pb2.CancelRebalanceResponse,
+    ]
+    """Cancels the active job. Each batch under way is finished or undone, which takes seconds; what has moved stays where it
+    is, and ReverseRebalance takes it back. FAILED_PRECONDITION: MAP_CONFLICT, no job is active. UNAVAILABLE: the store
+    cannot be reached.
+    """
+
+    VerifyRebalance: grpc.UnaryStreamMultiCallable[
+        lookalike.v1.admin_pb2.VerifyRebalanceRequest,
+        lookalike.v1.admin_pb2.VerifyRebalanceProgress,
+    ]
+    """Looks on every replica for rows in slots that its shard does not own, which nobody reads, and deletes them where that
+    is asked for. Says something at least every second. It ends with its call, and may be made again.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, a job is active, whose copies are such rows. UNAVAILABLE: the store cannot be
+    reached; LEASE_LOST, a job has begun meanwhile.
+    """
+
 class AdminServiceAsyncStub:
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them."""
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
+    """
 
     GetTopology: grpc.aio.UnaryUnaryMultiCallable[
         lookalike.v1.admin_pb2.GetTopologyRequest,
@@ -98,8 +220,8 @@ class AdminServiceAsyncStub:
         lookalike.v1.admin_pb2.AddShardRequest,
         lookalike.v1.admin_pb2.AddShardResponse,
     ]
-    """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until the shop is
-    rebalanced.
+    """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until a rebalance is
+    started with StartRebalance.
 
     INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, the name or an address is taken;
     REPLICA_REFUSED, an endpoint belongs to another shard or shop, holds rows, or cannot be used as it is configured.
@@ -140,8 +262,128 @@ class AdminServiceAsyncStub:
     store cannot be reached.
     """
 
+    PlanRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.PlanRebalanceRequest,
+        lookalike.v1.admin_pb2.PlanRebalanceResponse,
+    ]
+    """Says what a rebalance would do; changes nothing.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no shard would be left to own the slots, or one
+    is named that is not there or is being drained. UNAVAILABLE: a shard that would give slots does not answer, or the
+    store cannot be reached.
+    """
+
+    StartRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.StartRebalanceRequest,
+        lookalike.v1.admin_pb2.StartRebalanceResponse,
+    ]
+    """Starts a job that moves slots until every shard has its share. It runs in the background, on whichever server of the
+    shop takes it up; when that one dies, another goes on. Searches and writes go on all the while. WatchRebalance shows
+    how far it is.
+
+    INVALID_ARGUMENT, FAILED_PRECONDITION and UNAVAILABLE: as in PlanRebalance. ABORTED: REBALANCE_ACTIVE, a job is active,
+    and there is one at a time; PLAN_OUTDATED, the map changed just then, and the call may be made again.
+    """
+
+    DrainShard: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.DrainShardRequest,
+        lookalike.v1.admin_pb2.DrainShardResponse,
+    ]
+    """Starts a job that empties a shard; from then on it is to own no slots, in any plan, until that is undone.
+
+    Errors as in StartRebalance. FAILED_PRECONDITION: MAP_CONFLICT also where it is the last shard that may own slots.
+    """
+
+    RemoveShard: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.RemoveShardRequest,
+        lookalike.v1.admin_pb2.RemoveShardResponse,
+    ]
+    """Takes a shard that owns no slots and holds no rows out of the map; its servers may be stopped afterwards.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard, it is the last one, owns
+    slots, takes part in the active job, holds rows, or does not say whether it does. UNAVAILABLE: the store cannot be
+    reached.
+    """
+
+    ReverseRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ReverseRebalanceRequest,
+        lookalike.v1.admin_pb2.ReverseRebalanceResponse,
+    ]
+    """Starts a job that takes back what the last one has moved, in the opposite order. A shard that it drained may own slots
+    again.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, the last one has moved nothing,
+    or a shard that it took slots from was removed since. ABORTED: as in StartRebalance. UNAVAILABLE: the store cannot be
+    reached.
+    """
+
+    GetRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.GetRebalanceRequest,
+        lookalike.v1.admin_pb2.GetRebalanceResponse,
+    ]
+    """Gets the newest job, active or not. UNAVAILABLE: the store cannot be reached."""
+
+    WatchRebalance: grpc.aio.UnaryStreamMultiCallable[
+        lookalike.v1.admin_pb2.WatchRebalanceRequest,
+        lookalike.v1.admin_pb2.WatchRebalanceResponse,
+    ]
+    """Shows the newest job at least every second, and ends when it is done or cancelled; the last message says so. Ends at
+    once where no job was ever started. A job that is paused or stopped is shown all the while, as it may be resumed. The
+    job does not end with this call.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, another job has begun meanwhile. UNAVAILABLE: the store cannot be reached, or
+    STOPPING; the call may be made again.
+    """
+
+    PauseRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.PauseRebalanceRequest,
+        lookalike.v1.admin_pb2.PauseRebalanceResponse,
+    ]
+    """Halts the active job: batches under way stand still where they are, and writes go on.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it is being cancelled. UNAVAILABLE: the store cannot be reached.
+    """
+
+    ResumeRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ResumeRebalanceRequest,
+        lookalike.v1.admin_pb2.ResumeRebalanceResponse,
+    ]
+    """Lets a job that was paused, or that stopped by itself, go on. Errors as in PauseRebalance."""
+
+    ThrottleRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.ThrottleRebalanceRequest,
+        lookalike.v1.admin_pb2.ThrottleRebalanceResponse,
+    ]
+    """Has the active job copy faster or slower from now on.
+
+    INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it has stopped and is to be
+    resumed first. UNAVAILABLE: the store cannot be reached.
+    """
+
+    CancelRebalance: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.admin_pb2.CancelRebalanceRequest,
+        lookalike.v1.admin_pb2.CancelRebalanceResponse,
+    ]
+    """Cancels the active job. Each batch under way is finished or undone, which takes seconds; what has moved stays where it
+    is, and ReverseRebalance takes it back. FAILED_PRECONDITION: MAP_CONFLICT, no job is active. UNAVAILABLE: the store
+    cannot be reached.
+    """
+
+    VerifyRebalance: grpc.aio.UnaryStreamMultiCallable[
+        lookalike.v1.admin_pb2.VerifyRebalanceRequest,
+        lookalike.v1.admin_pb2.VerifyRebalanceProgress,
+    ]
+    """Looks on every replica for rows in slots that its shard does not own, which nobody reads, and deletes them where that
+    is asked for. Says something at least every second. It ends with its call, and may be made again.
+
+    FAILED_PRECONDITION: MAP_CONFLICT, a job is active, whose copies are such rows. UNAVAILABLE: the store cannot be
+    reached; LEASE_LOST, a job has begun meanwhile.
+    """
+
 class AdminServiceServicer(metaclass=abc.ABCMeta):
-    """Shows how the shop is spread over its shards and how they are, adds and removes replicas, and compares them."""
+    """Shows how the shop is spread over its shards and how they are, adds and removes replicas and shards, compares replicas,
+    and moves products between shards while the shop is open.
+    """
 
     @abc.abstractmethod
     def GetTopology(
@@ -165,8 +407,8 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: lookalike.v1.admin_pb2.AddShardRequest,
         context: _ServicerContext,
     ) -> typing.Union[lookalike.v1.admin_pb2.AddShardResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.AddShardResponse]]:
-        """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until the shop is
-        rebalanced.
+        """Adds a shard with its replicas, all of them empty. It owns no slots, and so no products, until a rebalance is
+        started with StartRebalance.
 
         INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, the name or an address is taken;
         REPLICA_REFUSED, an endpoint belongs to another shard or shop, holds rows, or cannot be used as it is configured.
@@ -211,6 +453,148 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
 
         INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard. UNAVAILABLE: the
         store cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def PlanRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.PlanRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.PlanRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.PlanRebalanceResponse]]:
+        """Says what a rebalance would do; changes nothing.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no shard would be left to own the slots, or one
+        is named that is not there or is being drained. UNAVAILABLE: a shard that would give slots does not answer, or the
+        store cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def StartRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.StartRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.StartRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.StartRebalanceResponse]]:
+        """Starts a job that moves slots until every shard has its share. It runs in the background, on whichever server of the
+        shop takes it up; when that one dies, another goes on. Searches and writes go on all the while. WatchRebalance shows
+        how far it is.
+
+        INVALID_ARGUMENT, FAILED_PRECONDITION and UNAVAILABLE: as in PlanRebalance. ABORTED: REBALANCE_ACTIVE, a job is active,
+        and there is one at a time; PLAN_OUTDATED, the map changed just then, and the call may be made again.
+        """
+
+    @abc.abstractmethod
+    def DrainShard(
+        self,
+        request: lookalike.v1.admin_pb2.DrainShardRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.DrainShardResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.DrainShardResponse]]:
+        """Starts a job that empties a shard; from then on it is to own no slots, in any plan, until that is undone.
+
+        Errors as in StartRebalance. FAILED_PRECONDITION: MAP_CONFLICT also where it is the last shard that may own slots.
+        """
+
+    @abc.abstractmethod
+    def RemoveShard(
+        self,
+        request: lookalike.v1.admin_pb2.RemoveShardRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.RemoveShardResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.RemoveShardResponse]]:
+        """Takes a shard that owns no slots and holds no rows out of the map; its servers may be stopped afterwards.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, there is no such shard, it is the last one, owns
+        slots, takes part in the active job, holds rows, or does not say whether it does. UNAVAILABLE: the store cannot be
+        reached.
+        """
+
+    @abc.abstractmethod
+    def ReverseRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.ReverseRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.ReverseRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.ReverseRebalanceResponse]]:
+        """Starts a job that takes back what the last one has moved, in the opposite order. A shard that it drained may own slots
+        again.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job has ended, the last one has moved nothing,
+        or a shard that it took slots from was removed since. ABORTED: as in StartRebalance. UNAVAILABLE: the store cannot be
+        reached.
+        """
+
+    @abc.abstractmethod
+    def GetRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.GetRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.GetRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.GetRebalanceResponse]]:
+        """Gets the newest job, active or not. UNAVAILABLE: the store cannot be reached."""
+
+    @abc.abstractmethod
+    def WatchRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.WatchRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[lookalike.v1.admin_pb2.WatchRebalanceResponse], collections.abc.AsyncIterator[lookalike.v1.admin_pb2.WatchRebalanceResponse]]:
+        """Shows the newest job at least every second, and ends when it is done or cancelled; the last message says so. Ends at
+        once where no job was ever started. A job that is paused or stopped is shown all the while, as it may be resumed. The
+        job does not end with this call.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, another job has begun meanwhile. UNAVAILABLE: the store cannot be reached, or
+        STOPPING; the call may be made again.
+        """
+
+    @abc.abstractmethod
+    def PauseRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.PauseRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.PauseRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.PauseRebalanceResponse]]:
+        """Halts the active job: batches under way stand still where they are, and writes go on.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it is being cancelled. UNAVAILABLE: the store cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def ResumeRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.ResumeRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.ResumeRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.ResumeRebalanceResponse]]:
+        """Lets a job that was paused, or that stopped by itself, go on. Errors as in PauseRebalance."""
+
+    @abc.abstractmethod
+    def ThrottleRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.ThrottleRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.ThrottleRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.ThrottleRebalanceResponse]]:
+        """Has the active job copy faster or slower from now on.
+
+        INVALID_ARGUMENT: a field is wrong. FAILED_PRECONDITION: MAP_CONFLICT, no job is active, or it has stopped and is to be
+        resumed first. UNAVAILABLE: the store cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def CancelRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.CancelRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.admin_pb2.CancelRebalanceResponse, collections.abc.Awaitable[lookalike.v1.admin_pb2.CancelRebalanceResponse]]:
+        """Cancels the active job. Each batch under way is finished or undone, which takes seconds; what has moved stays where it
+        is, and ReverseRebalance takes it back. FAILED_PRECONDITION: MAP_CONFLICT, no job is active. UNAVAILABLE: the store
+        cannot be reached.
+        """
+
+    @abc.abstractmethod
+    def VerifyRebalance(
+        self,
+        request: lookalike.v1.admin_pb2.VerifyRebalanceRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[lookalike.v1.admin_pb2.VerifyRebalanceProgress], collections.abc.AsyncIterator[lookalike.v1.admin_pb2.VerifyRebalanceProgress]]:
+        """Looks on every replica for rows in slots that its shard does not own, which nobody reads, and deletes them where that
+        is asked for. Says something at least every second. It ends with its call, and may be made again.
+
+        FAILED_PRECONDITION: MAP_CONFLICT, a job is active, whose copies are such rows. UNAVAILABLE: the store cannot be
+        reached; LEASE_LOST, a job has begun meanwhile.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

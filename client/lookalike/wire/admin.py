@@ -115,6 +115,7 @@ def shard(message: pb.Shard) -> Shard:
         slots=message.slots,
         slot_ranges=tuple(SlotRange(slots.first, slots.last) for slots in message.slot_ranges),
         replicas=tuple(map(_replica, message.replicas)),
+        draining=message.draining,
     )
 
 
