@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 ROWS_FIRST = 256
-ROWS_MIN = 32
-# What is done in less goes with more rows the next time; what takes longer, with fewer. A call's deadline is far off.
-FAST_S = 0.5
-SLOW_S = 2.0
+ROWS_MIN = 64
+# What is done in less goes with more rows the next time; what takes longer, with fewer, well before a call's deadline of
+# 10 s. A server that is short of CPU takes over a second for a few rows, and only suffers from more calls.
+FAST_S = 1.0
+SLOW_S = 4.0
 
 
 @dataclass
