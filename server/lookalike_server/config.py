@@ -175,7 +175,7 @@ class Config:
     match_bands: tuple[float, ...] = setting(
         (0.75, 0.6, 0.45, 0.3),
         bands,
-        "scores from which on the page calls a match very close, close, similar, and shows it",
+        "scores from which the page calls a match very close, close, similar, and shows it",
         "LIST",
     )
     events: Path | None = setting(  # noqa: RUF009

@@ -138,4 +138,6 @@ def field_schema(field: FieldDescriptor, schemas: dict[str, Schema]) -> Schema:
         schema = {"type": "string", "enum": [value.name for value in field.enum_type.values]}
     else:
         schema = SCALARS[field.type]
-    return {"type": "array", "items": schema} if field.is_repeated else schema
+    # The property is newer than the oldest protobuf that is supported; later ones deprecate the label.
+    repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+    return {"type": "array", "items": schema} if repeated else schema

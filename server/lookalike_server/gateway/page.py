@@ -106,12 +106,13 @@ def asset(path: Path) -> Asset:
 
 
 def sample_photos(folder: Path | None) -> list[Path]:
-    """Choose photos to try from all over a folder."""
+    """Choose photos to try from all over a folder; the first half of them, which a phone shows, too."""
     if folder is None:
         return []
     photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".webp", ".png"))
     step = max(1, len(photos) // SAMPLES_MAX)
-    return photos[::step][:SAMPLES_MAX]
+    chosen = photos[::step][:SAMPLES_MAX]
+    return chosen[::2] + chosen[1::2]
 
 
 def read_rates(path: Path) -> Mapping[str, object]:
