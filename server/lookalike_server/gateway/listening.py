@@ -48,6 +48,7 @@ class Listening:
             lifespan="off",
             interface="asgi3",
             log_config=None,
+            log_level="warning",
             access_log=False,  # an address may hold what a shopper looked at
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
