@@ -5,9 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from lookalike_server.demo import SAMPLE
+from tests.web.conftest import opened
+from tests.web.recorder import picture_in, recording
 from tests.web.shopfront import Shopfront
 from tests.web.shopper import PHONE, Shopper
 
@@ -15,16 +17,16 @@ Open = Callable[..., Shopper]
 PIECE = 64
 
 
-def test_a_searched_photo_is_on_no_disk_and_in_no_log(shoppers: Open, shopfront: Shopfront) -> None:
-    shopper = shoppers(PHONE)
-    shopper.visit()
-    with shopper.page.expect_response("**/v1/search") as answered:
-        shopper.upload(SAMPLE / "photos" / "photo-020.jpg")
-    shopper.found()
-    body = answered.value.request.post_data_buffer or b""
-    sent = body[body.index(b"\xff\xd8\xff") :]
+def test_a_searched_photo_is_on_no_disk_and_in_no_log(browser: Browser, shopfront: Shopfront) -> None:
+    with recording(shopfront.http_port) as recorder, opened(browser, f"http://127.0.0.1:{recorder.port}") as shoppers:
+        shopper = shoppers(PHONE)
+        shopper.visit()
+        with shopper.page.expect_response("**/v1/search") as answered:
+            shopper.upload(SAMPLE / "photos" / "photo-020.jpg")
+        shopper.found()
+        token = answered.value.json()["imageToken"]
+        sent = picture_in(recorder.sent())
     pieces = [sent[at : at + PIECE] for at in range(1000, len(sent) - PIECE, len(sent) // 8)]
-    token = answered.value.json()["imageToken"]
     assert len(pieces) >= 5
     assert token
     for path, content in written(shopfront):

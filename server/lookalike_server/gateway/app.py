@@ -60,10 +60,10 @@ def gateway(services: Services, settings: GatewaySettings) -> ASGIApp:
         Route("/v1/images/{path:path}", answered(pictures.get), methods=["GET"]),
         Route("/v1/openapi.json", answered(openapi), methods=["GET"]),
         Route("/settings.json", answered(page.settings), methods=["GET"]),
-        Route("/{path:path}", answered(page.get), methods=["GET"]),
+        *(Route(path, answered(page.get), methods=["GET"]) for path in page.paths),
     ]
     handlers = {HTTPException: not_routed}
-    return Guard(Starlette(routes=routes, exception_handlers=handlers))  # type: ignore[arg-type]
+    return Guard(Starlette(routes=routes, exception_handlers=handlers))
 
 
 def route(offer: Offer, method: Method, bodies: Bodies) -> Route:

@@ -1,14 +1,17 @@
 """Makes the OpenAPI document from the protos' descriptors. Knows no HTTP library."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import FieldDescriptor
 
 from lookalike_server.gateway.methods import Offer
 from lookalike_server.version import VERSION
 
 Schema = dict[str, Any]
+# Descriptors are of one class or another, as protobuf runs in C or in Python.
+Field: TypeAlias = Any
+Descriptor: TypeAlias = Any
 
 # 64-bit numbers travel as text: JavaScript's numbers end at 2^53.
 SCALARS: dict[int, Schema] = {
@@ -65,7 +68,7 @@ def operation(offer: Offer, schemas: dict[str, Schema]) -> Schema:
         "summary": offer.says,
         "responses": responses({"application/json": {"schema": message_schema(offer.response.DESCRIPTOR, schemas)}}),
     }
-    fields = list(offer.request.DESCRIPTOR.fields)
+    fields: list[Field] = list(offer.request.DESCRIPTOR.fields)
     if offer.verb == "POST":
         body = {"application/json": {"schema": message_schema(offer.request.DESCRIPTOR, schemas)}}
         if any(field.name == "image" for field in fields):
@@ -85,7 +88,7 @@ def form_schema() -> Schema:
     return {"type": "object", "required": ["image"], "properties": properties}
 
 
-def parameter(field: FieldDescriptor, path_field: str, schemas: dict[str, Schema]) -> Schema:
+def parameter(field: Field, path_field: str, schemas: dict[str, Schema]) -> Schema:
     """Describe one field of a GET."""
     if field.name == path_field:
         schema = {"type": "string", "minLength": 1, "maxLength": 128}
@@ -130,7 +133,7 @@ def message_schema(kind: Descriptor, schemas: dict[str, Schema]) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def field_schema(field: FieldDescriptor, schemas: dict[str, Schema]) -> Schema:
+def field_schema(field: Field, schemas: dict[str, Schema]) -> Schema:
     """Describe one field."""
     if field.message_type:
         schema = message_schema(field.message_type, schemas)

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from lookalike_server.errors import ServerError
-from lookalike_server.gateway.problem import Problem
 from lookalike_server.gateway.reply import json_reply, takes_gzip
 
 WEB = Path(__file__).parent.parent / "web"
@@ -79,6 +78,11 @@ class Page:
             "events": settings.events,
         }
 
+    @property
+    def paths(self) -> list[str]:
+        """Where its files are."""
+        return [*INDEXES, *self._assets]
+
     async def settings(self, request: Request) -> Response:
         """Say what the page must know."""
         return json_reply(request, self._settings)
@@ -86,9 +90,7 @@ class Page:
     async def get(self, request: Request) -> Response:
         """Answer with a file."""
         path = request.url.path
-        found = self._assets.get(f"/{INDEXES[path]}" if path in INDEXES else path)
-        if found is None:
-            raise Problem(HTTPStatus.NOT_FOUND, "NO_SUCH_PLACE", "there is nothing at this address")
+        found = self._assets[f"/{INDEXES[path]}" if path in INDEXES else path]
         headers = {"ETag": found.etag, "Cache-Control": CACHE_CONTROL, "Vary": "Accept-Encoding"}
         if found.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -60,7 +60,9 @@ class Pictures:
             path, etag = await asyncio.to_thread(self._found, request.path_params["path"], width)
             if etag in request.headers.get("if-none-match", ""):
                 return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=told(etag))
-            shown = self._thumbnails.get(etag) or await asyncio.to_thread(self._read, path, width, etag)
+            shown = self._thumbnails.get(etag)
+            if shown is None:
+                shown = await asyncio.to_thread(self._read, path, width, etag)
         self._keep(shown)
         return Response(shown.content, headers=told(etag), media_type=shown.media_type)
 

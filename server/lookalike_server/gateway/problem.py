@@ -30,7 +30,7 @@ STATUSES = {
 CODES = {number(code): code for code in StatusCode}
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python writes where it was raised into it
 class Problem(Exception):
     """A request that gets no answer; `reason` is stable, `detail` is for people."""
 
@@ -42,6 +42,9 @@ class Problem(Exception):
     fields: tuple[tuple[str, str], ...] = ()
     """The wrong fields of the request, and what is wrong with each."""
     retry_after_s: float | None = None
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
     def response(self, headers: dict[str, str] | None = None) -> Response:
         """Write it."""

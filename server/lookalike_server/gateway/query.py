@@ -25,7 +25,7 @@ def query_message(kind: type[Message], params: QueryParams, path: dict[str, str]
     return from_tree(tree, kind)
 
 
-def read(field: FieldDescriptor, value: str) -> Any:
+def read(field: Any, value: str) -> Any:
     """Read one parameter as its field wants it."""
     if field.type == FieldDescriptor.TYPE_BOOL:
         return TRUTHS.get(value.lower(), value)

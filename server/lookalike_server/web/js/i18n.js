@@ -10,6 +10,8 @@ const KEY = "lookalike.language";
 
 let messages = {};
 export let language = "en";
+/** The same with the shopper's region, for numbers. */
+export let locale = "en";
 
 /** Return the language that was chosen, else the first of the browser's that there is, else English. */
 export function preferred() {
@@ -22,6 +24,7 @@ export async function speak(tag) {
   const answer = await fetch(`/messages/${tag}.json`);
   messages = await answer.json();
   language = tag;
+  locale = navigator.languages.find((one) => one.split("-")[0] === tag) ?? tag;
   document.documentElement.lang = tag;
   document.documentElement.dir = RIGHT_TO_LEFT.has(tag) ? "rtl" : "ltr";
   translate(document);
@@ -47,7 +50,7 @@ export function translate(root) {
   }
 }
 
-export const number = (value, options) => new Intl.NumberFormat(language, options).format(value);
+export const number = (value, options) => new Intl.NumberFormat(locale, options).format(value);
 
 /** Write how long something took. */
 export const seconds = (ms) => {

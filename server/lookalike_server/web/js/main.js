@@ -16,7 +16,7 @@ import * as preferences from "./preferences.js";
 import * as stage from "./stage.js";
 import * as states from "./states.js";
 
-const PAGE = 24;
+const PAGE = 12;
 /** As many as the server counts: sorting by price must see all that may be listed. */
 const MOST = 200;
 const SHARED_MAX = 24;
@@ -158,7 +158,7 @@ async function find(one, signal) {
   }
   one.weak = hits.length > 0 && hits[0].score < cards.weakBelow();
   one.results = hits.map((hit, i) => ({ ...hit, position: i + 1 }));
-  one.end = hits.length < requestOf(one).limit;
+  one.end = hits.length < requestOf(one).limit || (!filters.count(one.chosen) && hits.length >= (one.facets?.products ?? 0));
   one.visible = PAGE;
   if (one.kind === "like" && !one.product) one.product = (await api.product(one.id, signal)).product;
 }

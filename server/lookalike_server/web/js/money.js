@@ -1,6 +1,6 @@
 /** Writes prices in the shopper's currency, by the operator's rates where there are any. */
 
-import { language } from "./i18n.js";
+import { locale } from "./i18n.js";
 
 const KEY = "lookalike.currency";
 
@@ -44,7 +44,7 @@ export function price(told) {
   return amount === null ? written(converted(told.amountMinor, told.currencyCode, told.currencyCode), told.currencyCode) : written(amount, to);
 }
 
-export const written = (amount, code) => new Intl.NumberFormat(language, { style: "currency", currency: code }).format(amount);
+export const written = (amount, code) => new Intl.NumberFormat(locale, { style: "currency", currency: code }).format(amount);
 
 /** Return a price as a number to sort by. */
 export function comparable(told) {

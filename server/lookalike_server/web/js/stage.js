@@ -29,6 +29,7 @@ export function showPhoto(photo) {
   const image = make("img", { src: photo.url, alt: t("photo.alt"), width: photo.width, height: photo.height });
   frame = make("div", { className: "frame waiting" }, image);
   frame.style.setProperty("--ratio", photo.width / photo.height);
+  stage.style.setProperty("--photo", `url("${photo.url}")`);
   stage.replaceChildren(frame);
   shown = { photo, detections: [], box: null, whole: false };
   const items = $("items");
