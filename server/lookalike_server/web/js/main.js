@@ -226,6 +226,7 @@ function drawQuery() {
   $("origin").hidden = !view.product || view.kind !== "like";
   if (view.product) $("origin").replaceChildren(cards.image(view.product, 1), make("p", {}, cards.titleOf(view.product)));
   $("title").textContent = titleText();
+  $("title").parentElement.hidden = false;
 }
 
 const isWhole = (searched) => !searched || ["SOURCE_WHOLE_IMAGE", "SOURCE_WHOLE_IMAGE_MATCHED_BETTER", "SOURCE_NOTHING_DETECTED"].includes(searched.source);
@@ -239,6 +240,7 @@ function drawWaiting() {
   }
   states.clear();
   $("title").textContent = t("looking");
+  $("title").parentElement.hidden = false;
   $("figures").textContent = "";
   $("more").hidden = true;
   $("cards").setAttribute("aria-busy", "true");
@@ -251,12 +253,11 @@ function drawFailed() {
   if (view.kind === "photo" && !view.results) $("items").hidden = true;
   $("cards").replaceChildren();
   $("cards").setAttribute("aria-busy", "false");
-  $("title").textContent = "";
-  $("figures").textContent = "";
+  $("title").parentElement.hidden = true;
   $("tools").hidden = $("more").hidden = $("rates").hidden = true;
   const retry = ["retry", () => { view.failed = null; look(view); }];
   const other = ["another", () => go({ kind: "home" })];
-  states.show(view.failed, ["away", "busy"].includes(view.failed) ? [retry, other] : [other]);
+  states.show(view.failed, ["away", "busy"].includes(view.failed) ? [retry, other] : [other], "h1");
 }
 
 function drawResults() {

@@ -14,12 +14,12 @@ const REASONS = {
 /** Return which state a refusal is. */
 export const stateOf = (error) => REASONS[error.reason] ?? (error.status >= 500 || error.status === 429 ? "busy" : "away");
 
-/** Show a state; `actions` are [message, listener], the first being the one to take. */
-export function show(kind, actions = []) {
+/** Show a state under a heading; `actions` are [message, listener], the first being the one to take. */
+export function show(kind, actions = [], heading = "h2") {
   const buttons = actions.map(([key, click], i) =>
     make("button", { type: "button", className: i ? "quiet" : "primary", on: { click } }, t(key)));
   $("state").replaceChildren(make("div", { className: "state", data: { state: kind } },
-    icon(STATES[kind]), make("h2", {}, t(`state.${kind}.title`)), make("p", {}, t(`state.${kind}.text`)),
+    icon(STATES[kind]), make(heading, {}, t(`state.${kind}.title`)), make("p", {}, t(`state.${kind}.text`)),
     make("div", { className: "row" }, ...buttons)));
   say(`${t(`state.${kind}.title`)}. ${t(`state.${kind}.text`)}`);
 }
