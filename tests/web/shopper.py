@@ -101,6 +101,7 @@ class Shopper:
         self.page.screenshot(path=self._shots / f"{name}-{size['width']}.png")
 
     def barriers(self) -> list[str]:
-        """Return what axe finds that keeps people out."""
+        """Return what axe finds that keeps people out, once nothing moves: what fades in has little contrast."""
+        self.page.evaluate(SETTLED)
         found = Axe().run(self.page, options=RULES).response["violations"]
         return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
