@@ -95,6 +95,14 @@ def existing_path(value: str) -> Path:
     return path
 
 
+def existing_folder(value: str) -> Path:
+    """Read a path to a folder that is there."""
+    path = existing_path(value)
+    if not path.is_dir():
+        raise ValueError("is no folder")
+    return path
+
+
 def words(value: str) -> tuple[str, ...]:
     """Read names parted by commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
@@ -166,11 +174,11 @@ class Config:
     )  # fmt: skip
     images: Path | None = setting(  # noqa: RUF009
         None,
-        existing_path,
+        existing_folder,
         "folder of the catalogue's pictures, which HTTP shows; their uri is their place in it",
         "PATH",
     )
-    samples: Path | None = setting(None, existing_path, "folder of photos that the page offers to try", "PATH")  # noqa: RUF009
+    samples: Path | None = setting(None, existing_folder, "folder of photos that the page offers to try", "PATH")  # noqa: RUF009
     rates: Path | None = setting(None, existing_path, "JSON file of exchange rates for the page", "PATH")  # noqa: RUF009
     match_bands: tuple[float, ...] = setting(
         (0.75, 0.6, 0.45, 0.3),

@@ -31,11 +31,12 @@ def test_one_tap_on_a_sample_photo_gives_boxes_and_the_right_product(shopper: Sh
     shopper.shot("results")
 
 
-def test_a_file_from_the_device_is_searched(shopper: Shopper) -> None:
-    shopper.visit()
-    shopper.upload(TEAPOT_PHOTO)
-    shopper.found()
-    assert shopper.ids()[0] == "teapot-0001"
+def test_a_file_or_a_photo_from_the_camera_is_searched(shopper: Shopper) -> None:
+    for source in ("file", "camera"):
+        shopper.visit()
+        shopper.page.locator(f"#{source}-input").set_input_files(TEAPOT_PHOTO)
+        shopper.found()
+        assert shopper.ids()[0] == "teapot-0001"
 
 
 def test_a_picture_that_is_pasted_or_dropped_is_searched(shoppers: Open) -> None:
