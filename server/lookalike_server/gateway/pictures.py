@@ -63,7 +63,8 @@ class Pictures:
             shown = self._thumbnails.get(etag)
             if shown is None:
                 shown = await asyncio.to_thread(self._read, path, width, etag)
-        self._keep(shown)
+        if width is not None:
+            self._keep(shown)
         return Response(shown.content, headers=told(etag), media_type=shown.media_type)
 
     def _found(self, asked: str, width: int | None) -> tuple[Path, str]:
