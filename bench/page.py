@@ -28,7 +28,8 @@ PICTURES = ("/samples/", "/v1/")
 WATCH = """
     window.told = { shifts: 0, taps: [] };
     new PerformanceObserver(list => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.told.shifts += entry.value;
+        const looks = !document.getElementById("look").hidden;
+        for (const entry of list.getEntries()) if (looks && !entry.hadRecentInput) window.told.shifts += entry.value;
     }).observe({ type: "layout-shift", buffered: true });
 """
 PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
@@ -116,7 +117,7 @@ def loaded(browser: Browser, url: str) -> tuple[float, float]:
     context = browser.new_context(**PHONE)
     page = context.new_page()
     requests: list[Any] = []
-    page.on("request", requests.append)
+    page.on("request", lambda request: requests.append(request))
     page.goto(url)
     page.wait_for_load_state("networkidle")
     files = [one for one in requests if not urlsplit(one.url).path.startswith(PICTURES)]

@@ -40,15 +40,15 @@ class Shopper:
         expect.set_options(timeout=WAIT_MS)
         self.requests: list[Request] = []
         self.troubles: list[str] = []
-        self.expected = ""
-        """A part of what the console may say: the browser reports refused requests by itself."""
+        self.expected: tuple[str, ...] = ()
+        """Parts of what the console may say: the browser reports refused requests by itself."""
         self._shots = shots
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.troubles.append(f"error: {error}"))
         self.page.on("request", self._asked)
 
     def _heard(self, message: ConsoleMessage) -> None:
-        if not (self.expected and self.expected in message.text):
+        if not any(part in message.text for part in self.expected):
             self.troubles.append(f"console: {message.text}")
 
     def _asked(self, request: Request) -> None:

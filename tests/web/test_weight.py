@@ -31,7 +31,7 @@ def test_nothing_jumps_when_results_come(shoppers: Open) -> None:
     for device in (PHONE, DESKTOP):
         shopper = shoppers(device)
         shopper.context.add_init_script(WATCH_SHIFTS)
-        shopper.sample(4)
+        shopper.sample(6)
         expect(shopper.cards.first).to_be_visible()
         shopper.shot("still")
         assert shopper.page.evaluate("window.shifts") < SHIFT_MAX

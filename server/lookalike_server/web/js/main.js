@@ -232,12 +232,11 @@ function drawQuery() {
 const isWhole = (searched) => !searched || ["SOURCE_WHOLE_IMAGE", "SOURCE_WHOLE_IMAGE_MATCHED_BETTER", "SOURCE_NOTHING_DETECTED"].includes(searched.source);
 
 function drawWaiting() {
-  if (view.results) {
-    stage.waiting(view.kind === "photo");
-  } else {
-    $("tools").hidden = $("more").hidden = $("rates").hidden = true;
-    $("figures").textContent = "";
-  }
+  if (view.results) stage.waiting(view.kind === "photo");
+  // What will be there keeps its place, so that nothing jumps when it comes.
+  $("tools").hidden = view.kind !== "photo" && view.kind !== "like";
+  $("tools").classList.add("coming");
+  $("rates").hidden = true;
   states.clear();
   $("title").textContent = t("looking");
   $("title").parentElement.hidden = false;
@@ -264,6 +263,7 @@ function drawResults() {
   const searches = view.kind === "photo" || view.kind === "like";
   $("figures").textContent = [view.results.length && number(total()), view.ms && searches && seconds(view.ms)].filter(Boolean).join(" · ");
   $("tools").hidden = !searches || !view.facets?.products;
+  $("tools").classList.remove("coming");
   if (searches) {
     drawSort();
     filters.drawActive(view.chosen, view.facets, narrow);
