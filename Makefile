@@ -1,4 +1,4 @@
-# make demo | test | check | protos | bench | chaos | simulate | steady | leak | install | clean
+# make demo | test | check | protos | bench | page | chaos | simulate | steady | leak | install | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,15 +6,15 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q
 PROTOC = PATH="$(CURDIR)/.venv-protos/bin:$$PATH" .venv-protos/bin/python -m grpc_tools.protoc -Iprotos
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo protos check test test-models bench chaos simulate steady leak clean
+.PHONY: install demo protos check test test-models bench page chaos simulate steady leak clean
 
 install: $(VENV)/.server
 
 demo: install
-	$(BIN)/lookalike-server demo $(if $(ONCE),--once)
+	$(BIN)/lookalike-server demo $(if $(ONCE),--once) $(if $(HOST),--http-host $(HOST))
 
 # Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it.
-test: check postgresql
+test: check postgresql chromium
 	$(PYTEST) --ignore=tests/models
 	$(MAKE) test-models
 
@@ -40,6 +40,10 @@ protos: .venv-protos/.done
 bench: $(VENV)/.test .venv-models/.done
 	$(BIN)/python bench/router.py --json
 	$(BIN)/python bench/search.py --python .venv-models/bin/python --json
+
+# The page in Debian's Chromium.
+page: $(VENV)/.test chromium
+	$(BIN)/python -m bench.page --json
 
 # Real processes that die, stop and lose each other: SECONDS=1500 SEED=7; KILLS=500 goes on until so many were killed.
 chaos: $(VENV)/.test
@@ -89,6 +93,12 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/pip
 postgresql:
 	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || test -n "$$LOOKALIKE_TEST_POSTGRES" || test "$$(id -u)" != 0 || \
 		$(MAKE) debian PACKAGES=postgresql
+
+# The page's tests drive it; they are skipped without.
+.PHONY: chromium
+chromium:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || test -n "$$LOOKALIKE_TEST_CHROMIUM" || \
+		test "$$(id -u)" != 0 || $(MAKE) debian PACKAGES=chromium
 
 .PHONY: debian
 debian:

@@ -34,6 +34,8 @@ OWNERS = {
     "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
     "torchvision": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
     "ultralytics": {"lookalike_server/models/export.py"},
+    "starlette": {"lookalike_server/gateway/"},
+    "uvicorn": {"lookalike_server/gateway/listening.py"},
     "typer": {"lookalike/cli/"},
     "rich": {"lookalike/cli/", "lookalike_server/demo.py"},
 }

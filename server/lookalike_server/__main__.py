@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 USAGE = """usage: lookalike-server COMMAND ...
 
-  serve          serve search by picture over gRPC
+  serve          serve search by picture over gRPC, and over HTTP with a page for shoppers
   demo           start three shards and a server, fill a sample shop, search it, and keep serving
   models export  make a model archive of a YOLO or a ResNet, for `serve --detector` or `--embedder`
   version        print the version
@@ -66,12 +66,14 @@ def demo(argv: Sequence[str]) -> int:
     parser.add_argument("--once", action="store_true", help="stop after the report, whose last line is JSON")
     parser.add_argument("--data-dir", type=Path, default=Path("lookalike-data"), help="where the shop is kept")
     parser.add_argument("--port", type=int, default=50051, help="TCP port to listen on; 0: one that is free")
+    parser.add_argument("--http-port", type=int, default=8080, help="TCP port for the page; 0: no page")
+    parser.add_argument("--http-host", default="127.0.0.1", help="0.0.0.0 shows the page to this network")
     told = parser.parse_args(argv)
     start_log("warning")
     # Imported here: only the demo needs the SDK and the tables.
-    from lookalike_server.demo import run_demo
+    from lookalike_server.demo import Page, run_demo
 
-    return run(run_demo(told.data_dir, told.port, once=told.once))
+    return run(run_demo(told.data_dir, told.port, once=told.once, page=Page(told.http_host, told.http_port)))
 
 
 def export(argv: Sequence[str]) -> int:
@@ -133,7 +135,8 @@ def ready_line(config: Config, service: "Running") -> str:
     """Say in one line that the service answers, where, and with what."""
     models = f"detector {service.vision.detector_id}, embedder {service.vision.embedder_id}"
     shards = "1 shard" if service.shards == 1 else f"{service.shards} shards"
-    return f"lookalike-server {VERSION} on {config.host}:{service.serving.port}: {shards}, {models}, ready"
+    page = f", http://{config.http_host}:{service.http_port}" if service.http_port else ""
+    return f"lookalike-server {VERSION} on {config.host}:{service.serving.port}{page}: {shards}, {models}, ready"
 
 
 def start_log(level: str) -> None:

@@ -34,6 +34,8 @@ class Running:
     serving: Serving
     vision: Vision
     shards: int
+    http_port: int
+    """Where HTTP and the page are; 0: nowhere."""
 
 
 @asynccontextmanager
@@ -44,16 +46,50 @@ async def running(config: Config) -> AsyncIterator[Running]:
         router = await opened_router(config)
         try:
             await router.claim_model(vision.embedder_id, DIM)
-            serving = Serving(vision, router, deadline_s=config.deadline_s, shard_deadline_s=config.shard_deadline_s)
+            serving = Serving(
+                vision,
+                router,
+                deadline_s=config.deadline_s,
+                shard_deadline_s=config.shard_deadline_s,
+                events_path=config.events,
+            )
             await serving.start(config.host, config.port)
             try:
-                yield Running(serving, vision, len(router.topology().shards))
+                async with http(config, serving) as http_port:
+                    yield Running(serving, vision, len(router.topology().shards), http_port)
             finally:
                 await serving.stop(config.drain_s)
         finally:
             await router.close()
     finally:
         await vision.close()
+
+
+@asynccontextmanager
+async def http(config: Config, serving: Serving) -> AsyncIterator[int]:
+    """Offer the same services by HTTP until the block ends, where that is wanted; yield the port."""
+    if not config.http_port:
+        yield 0
+        return
+    # Imported here: who serves gRPC alone need not load it.
+    from lookalike_server.gateway.app import GatewaySettings, gateway
+    from lookalike_server.gateway.listening import Listening
+    from lookalike_server.gateway.page import PageSettings
+
+    page = PageSettings(config.samples, config.rates, config.match_bands, config.events is not None)
+    listening = Listening(
+        gateway(serving.services, GatewaySettings(page, config.images, photo(config))), config.drain_s
+    )
+    await listening.start(config.http_host, config.http_port)
+    try:
+        yield listening.port
+    finally:
+        await listening.stop()
+
+
+def photo(config: Config) -> Limits:
+    """Return what a photo may take at most."""
+    return Limits(int(config.image_mib_max * 2**20), int(config.image_megapixels_max * 1e6))
 
 
 def opened_vision(config: Config) -> Vision:
@@ -64,7 +100,7 @@ def opened_vision(config: Config) -> Vision:
     if embedder.dim != DIM:
         raise BadModel(f"{embedder.id} makes vectors of {embedder.dim} numbers; the shop keeps {DIM}")
     limits = VisionLimits(
-        photo=Limits(int(config.image_mib_max * 2**20), int(config.image_megapixels_max * 1e6)),
+        photo=photo(config),
         batch_max=config.batch,
         photos_waiting_max=config.queue,
         token_bytes_max=int(config.token_mib * 2**20),

@@ -43,7 +43,7 @@ def checked_search(wire: search_pb2.SearchRequest) -> Search:
         complaints.add("coverage_min", f"is {wire.coverage_min:g}; a fraction of the shop is 0 to 1")
     complaints.settle()
     assert query is not None, "a query without complaint is there"
-    return Search(query, limit, wire.offset, where, score_min, wire.coverage_min, wire.explain)
+    return Search(query, limit, wire.offset, where, score_min, wire.coverage_min, wire.explain, wire.facets)
 
 
 def checked_detect(wire: search_pb2.DetectRequest) -> Photo:

@@ -95,9 +95,25 @@ def existing_path(value: str) -> Path:
     return path
 
 
+def existing_folder(value: str) -> Path:
+    """Read a path to a folder that is there."""
+    path = existing_path(value)
+    if not path.is_dir():
+        raise ValueError("is no folder")
+    return path
+
+
 def words(value: str) -> tuple[str, ...]:
     """Read names parted by commas."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def bands(value: str) -> tuple[float, ...]:
+    """Read four scores, the highest first."""
+    read = tuple(number(-1, 1)(part) for part in words(value))
+    if len(read) != 4 or sorted(read, reverse=True) != list(read):
+        raise ValueError("is not four scores from -1 to 1, the highest first")
+    return read
 
 
 def store_url(value: str) -> str:
@@ -151,6 +167,29 @@ class Config:
         "127.0.0.1", text, "address to listen on; another one than loopback opens the shop to that network", "HOST"
     )
     port: int = setting(50051, whole(0, 65535), "TCP port to listen on; 0: one that is free", "PORT")
+    http_port: int = setting(0, whole(0, 65535), "TCP port for HTTP and the page, for example 8080; 0: no HTTP", "PORT")
+    http_host: str = setting(
+        "127.0.0.1", text, "address to listen on for HTTP; another one than loopback opens the shop to that network",
+        "HOST",
+    )  # fmt: skip
+    images: Path | None = setting(  # noqa: RUF009
+        None,
+        existing_folder,
+        "folder of the catalogue's pictures, which HTTP shows; their uri is their place in it",
+        "PATH",
+    )
+    samples: Path | None = setting(None, existing_folder, "folder of photos that the page offers to try", "PATH")  # noqa: RUF009
+    rates: Path | None = setting(None, existing_path, "JSON file of exchange rates for the page", "PATH")  # noqa: RUF009
+    match_bands: tuple[float, ...] = setting(
+        (0.75, 0.6, 0.45, 0.3),
+        bands,
+        "scores from which the page calls a match very close, close, similar, and shows it",
+        "LIST",
+    )
+    events: Path | None = setting(  # noqa: RUF009
+        None, lambda value: Path(text(value)).expanduser(),
+        "file to which what shoppers do with the results is appended, as JSON lines", "PATH",
+    )  # fmt: skip
     shards: tuple[ShardAddress, ...] = setting(
         (),
         shard_addresses,
@@ -237,7 +276,7 @@ def argument_parser(config: type[Config]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "lookalike-server serve",
         usage="lookalike-server serve [--shards LIST] [--SETTING VALUE ...]",
-        description="Serves search by picture over gRPC. Every setting is a flag or an environment variable.",
+        description="Serves search by picture over gRPC and HTTP. Every setting is a flag or an environment variable.",
         allow_abbrev=False,
     )
     for one in fields(config):
@@ -254,7 +293,7 @@ def shown(default: Any) -> str:
     if default is None or default in ((), ""):
         return "none"
     return (
-        ",".join(default)
+        ",".join(f"{one:g}" if isinstance(one, float) else one for one in default)
         if isinstance(default, tuple)
         else f"{default:g}"
         if isinstance(default, float)

@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import shutil
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -52,10 +53,18 @@ class Filled:
     images: int
 
 
-async def run_demo(data_dir: Path, port: int, *, once: bool, sample: Path = SAMPLE) -> int:
+@dataclass(frozen=True)
+class Page:
+    """Where the demo shows the page; port 0: nowhere."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+
+async def run_demo(data_dir: Path, port: int, *, once: bool, sample: Path = SAMPLE, page: Page = Page()) -> int:
     """Run the demo until it is done or told to stop; stop whatever it started, and nothing else."""
     stop = asyncio.ensure_future(stop_signals().wait())
-    show = asyncio.ensure_future(demo(data_dir, port, once=once, sample=sample))
+    show = asyncio.ensure_future(demo(data_dir, port, page, once=once, sample=sample))
     await asyncio.wait([stop, show], return_when=asyncio.FIRST_COMPLETED)
     stop.cancel()
     if show.done():
@@ -66,11 +75,11 @@ async def run_demo(data_dir: Path, port: int, *, once: bool, sample: Path = SAMP
     return INTERRUPTED if once else 0
 
 
-async def demo(data_dir: Path, port: int, *, once: bool, sample: Path) -> int:
+async def demo(data_dir: Path, port: int, page: Page, *, once: bool, sample: Path) -> int:
     """Start everything, fill the shop, search it, report; then keep serving unless `once`."""
     out = Console() if sys.stdout.isatty() else Console(width=PIPE_COLUMNS)
     photos = known_photos(sample)
-    config = Config.read(["--host", "127.0.0.1", "--port", str(port), "--store", str(data_dir / "store.db")])
+    config = demo_config(data_dir, port, page, sample)
     with locked(data_dir):
         async with lite_shards(data_dir, out) as shards, running(replace(config, shards=shards)) as service:
             address = f"127.0.0.1:{service.serving.port}"
@@ -82,9 +91,25 @@ async def demo(data_dir: Path, port: int, *, once: bool, sample: Path) -> int:
             if once:
                 print(json.dumps(summary(filled, verdict)), flush=True)
                 return 0
-            out.print(*what_next(address, sample), sep="\n", highlight=False, soft_wrap=True)
+            out.print(
+                *what_next(address, sample),
+                *page_address(page, service.http_port),
+                sep="\n",
+                highlight=False,
+                soft_wrap=True,
+            )
             await asyncio.Event().wait()
     return 0
+
+
+def demo_config(data_dir: Path, port: int, page: Page, sample: Path) -> Config:
+    """Return the settings of the demo's server."""
+    told = ["--host", "127.0.0.1", "--port", str(port), "--store", str(data_dir / "store.db")]
+    told += ["--http-host", page.host, "--http-port", str(page.port)]
+    told += ["--images", str(sample), "--samples", str(sample / "photos")]
+    if (sample / "rates.json").is_file():
+        told += ["--rates", str(sample / "rates.json")]
+    return Config.read(told)
 
 
 def known_photos(sample: Path) -> tuple[KnownPhoto, ...]:
@@ -279,6 +304,26 @@ def what_next(address: str, sample: Path) -> list[str]:
         f"  {program} doctor{at}",
         "",
     ]
+
+
+def page_address(page: Page, port: int) -> list[str]:
+    """Return where the page is, as the last thing that is read."""
+    if not port:
+        return []
+    lines = [f"[bold]The page[/]: http://127.0.0.1:{port}/ and for operators http://127.0.0.1:{port}/ops"]
+    if page.host not in ("127.0.0.1", "localhost"):
+        lines.append(f"On a phone in the same network: http://{own_address()}:{port}/")
+    return [*lines, ""]
+
+
+def own_address() -> str:
+    """Return the address that the local network knows this machine by; sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address of documentation: choosing a route sends no packet
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def short(path: Path) -> str:

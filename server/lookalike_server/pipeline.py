@@ -16,6 +16,7 @@ from lookalike_router.answer import Coverage, Explained, Found, ProductHit
 from lookalike_router.router import Router
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
+from lookalike_server.facets import FACETED_MAX, Facets, counted
 from lookalike_server.models.detector import DETECTIONS_MAX, SCORE_MIN
 from lookalike_server.query import PhotoQuery, ProductQuery, Search, VectorQuery
 from lookalike_server.regions import WHOLE_BOX, Box, Detection, Point, Whole, at_point
@@ -77,6 +78,8 @@ class Answer:
     model: str
     explained: tuple[Explained, ...] | None
     """How each shard came to its part; None where nobody asked."""
+    facets: Facets | None = None
+    """What it may be narrowed by; None where nobody asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,7 +132,7 @@ class Pipeline:
         found = await self._router.search(
             asked.queries,
             # The product that is the query is its own best match: one more is asked for in its place.
-            search.offset + search.limit + (1 if asked.leave_out else 0),
+            needed(search) + (1 if asked.leave_out else 0),
             where=search.where,
             score_min=search.score_min,
             deadline_s=shard_deadline_s(deadline, self._shard_deadline_s),
@@ -149,6 +152,7 @@ class Pipeline:
             token=asked.seen.token if asked.seen else "",
             model=self._vision.embedder_id,
             explained=found.explain() if search.explain else None,
+            facets=counted(hit.attributes for hit in hits[:FACETED_MAX]) if search.facets else None,
         )
 
     async def detect(self, photo: Photo, deadline: Deadline) -> Detected:
@@ -241,6 +245,12 @@ def joined(answers: Sequence[Sequence[ProductHit]]) -> list[ProductHit]:
         if known is None or hit.score > known.score:
             best[hit.product_id] = hit
     return sorted(best.values(), key=lambda hit: (-hit.score, hit.product_id))
+
+
+def needed(search: Search) -> int:
+    """Return how many products the shards are asked for: those of the page, and those to count."""
+    page = search.offset + search.limit
+    return max(page, FACETED_MAX) if search.facets else page
 
 
 def demand_coverage(coverage: Coverage, wanted: float) -> None:

@@ -51,6 +51,8 @@ class Search:
     """Fraction of the shop's slots that must answer, 0 to 1."""
     explain: bool = False
     """Whether to say how each shard came to its part of the answer."""
+    facets: bool = False
+    """Whether to count what the answer may be narrowed by."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import grpc
@@ -11,6 +12,7 @@ from lookalike_router.jobs import Job, JobState
 from lookalike_router.router import Router
 from lookalike_router.shard import DIM
 from lookalike_server import admin_wire, rebalance_wire, wire
+from lookalike_server.activity import Activity
 from lookalike_server.admin_checks import (
     checked_comparison,
     checked_drain,
@@ -26,6 +28,8 @@ from lookalike_server.catalog import Catalog
 from lookalike_server.checks import checked_detect, checked_embed, checked_search
 from lookalike_server.deadline import Deadline
 from lookalike_server.edge import Context, Edge
+from lookalike_server.event_checks import checked_events
+from lookalike_server.events import Events
 from lookalike_server.operations import Operations
 from lookalike_server.pipeline import Pipeline, shard_deadline_s
 from lookalike_server.product_checks import (
@@ -58,9 +62,11 @@ SERVICES = tuple(
 class SearchService(search_pb2_grpc.SearchServiceServicer):
     """Finds products that look like what a picture shows."""
 
-    def __init__(self, edge: Edge, pipeline: Pipeline) -> None:
+    def __init__(self, edge: Edge, pipeline: Pipeline, activity: Activity, events: Events) -> None:
         self._edge = edge
         self._pipeline = pipeline
+        self._activity = activity
+        self._events = events
 
     async def Search(self, request: search_pb2.SearchRequest, context: Context) -> search_pb2.SearchResponse:
         """Answer one search."""
@@ -102,10 +108,27 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             embedded = await self._pipeline.embed(query, deadline)
             return wire.embed_response(embedded)
 
+    async def GetActivity(
+        self, request: search_pb2.GetActivityRequest, context: Context
+    ) -> search_pb2.GetActivityResponse:
+        """Say how searches went over the last hour."""
+        async with self._edge.call(context, request):
+            return wire.activity_response(self._activity.minutes())
+
+    async def RecordEvents(
+        self, request: search_pb2.RecordEventsRequest, context: Context
+    ) -> search_pb2.RecordEventsResponse:
+        """Keep what shoppers did, where that is wanted."""
+        async with self._edge.call(context, request):
+            events = checked_events(request)
+            return search_pb2.RecordEventsResponse(kept=await self._events.record(events))
+
     async def _search(self, request: search_pb2.SearchRequest, deadline: Deadline) -> search_pb2.SearchResponse:
-        search = checked_search(request)
-        answer = await self._pipeline.search(search, deadline)
-        return wire.search_response(answer)
+        with self._activity.one() as done:
+            search = checked_search(request)
+            answer = await self._pipeline.search(search, deadline)
+            done(answer.total_ms, answer.coverage.slots_fraction)
+            return wire.search_response(answer)
 
 
 class CatalogService(catalog_pb2_grpc.CatalogServiceServicer):
@@ -342,16 +365,17 @@ def written(job: Job | None) -> admin_pb2.RebalanceJob | None:
     return None if job is None else rebalance_wire.job(job)
 
 
-def add_services(
-    server: grpc.aio.Server,
-    *,
-    edge: Edge,
-    pipeline: Pipeline,
-    catalog: Catalog,
-    router: Router,
-    shard_deadline_s: float,
-) -> None:
+@dataclass(frozen=True)
+class Services:
+    """The services of one server; whoever calls them, by gRPC or by HTTP, gets the same."""
+
+    search: SearchService
+    catalog: CatalogService
+    admin: AdminService
+
+
+def add_services(server: grpc.aio.Server, services: Services) -> None:
     """Make the services part of a server."""
-    search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(edge, pipeline), server)
-    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(CatalogService(edge, catalog, pipeline.embedder_id), server)
-    admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(edge, router, pipeline, shard_deadline_s), server)
+    search_pb2_grpc.add_SearchServiceServicer_to_server(services.search, server)
+    catalog_pb2_grpc.add_CatalogServiceServicer_to_server(services.catalog, server)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(services.admin, server)

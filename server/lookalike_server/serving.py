@@ -1,17 +1,27 @@
 """Runs the gRPC server: opens the port, tells health, and stops without dropping what runs. Knows no settings."""
 
 import logging
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from lookalike_router.router import Router
+from lookalike_server.activity import Activity
 from lookalike_server.catalog import Catalog
 from lookalike_server.edge import Edge
 from lookalike_server.errors import ServerError
+from lookalike_server.events import Events
 from lookalike_server.pipeline import Pipeline
-from lookalike_server.service import SERVICES, add_services
+from lookalike_server.service import (
+    SERVICES,
+    AdminService,
+    CatalogService,
+    SearchService,
+    Services,
+    add_services,
+)
 from lookalike_server.vision import Vision
 
 log = logging.getLogger(__name__)
@@ -44,20 +54,27 @@ class PortTaken(ServerError):
 class Serving:
     """One running server over one vision and one router, neither of which it closes."""
 
-    def __init__(self, vision: Vision, router: Router, *, deadline_s: float, shard_deadline_s: float) -> None:
-        self._edge = Edge(deadline_s=deadline_s)
+    def __init__(
+        self,
+        vision: Vision,
+        router: Router,
+        *,
+        deadline_s: float,
+        shard_deadline_s: float,
+        events_path: Path | None = None,
+    ) -> None:
+        edge = self._edge = Edge(deadline_s=deadline_s)
         self._health = health.aio.HealthServicer()
         self._server = grpc.aio.server(options=OPTIONS)
         self.port = 0
         """Where it listens, once started."""
-        add_services(
-            self._server,
-            edge=self._edge,
-            pipeline=Pipeline(vision, router, shard_deadline_s=shard_deadline_s),
-            catalog=Catalog(vision, router),
-            router=router,
-            shard_deadline_s=shard_deadline_s,
+        pipeline = Pipeline(vision, router, shard_deadline_s=shard_deadline_s)
+        self.services = Services(
+            SearchService(edge, pipeline, Activity(), Events(events_path)),
+            CatalogService(edge, Catalog(vision, router), pipeline.embedder_id),
+            AdminService(edge, router, pipeline, shard_deadline_s),
         )
+        add_services(self._server, self.services)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

@@ -17,6 +17,7 @@ from grpc import StatusCode
 from lookalike.v1 import catalog_pb2
 from lookalike_router import errors as router_errors
 from lookalike_server import errors
+from lookalike_server.events import EventsLost
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ RULES: dict[type[BaseException], Rule] = {
     errors.ShuttingDown: Rule(StatusCode.UNAVAILABLE, "STOPPING"),
     errors.ModelMismatch: Rule(StatusCode.FAILED_PRECONDITION, "MODEL_MISMATCH"),
     errors.BadModel: Rule(StatusCode.FAILED_PRECONDITION, "BAD_MODEL"),
+    EventsLost: Rule(StatusCode.UNAVAILABLE, "EVENTS_LOST"),
     errors.ReplicaRefused: Rule(StatusCode.FAILED_PRECONDITION, "REPLICA_REFUSED"),
     errors.PlanOutdated: Rule(StatusCode.ABORTED, "PLAN_OUTDATED"),
     router_errors.ShardTimedOut: Rule(StatusCode.UNAVAILABLE, "SHARD_TIMED_OUT"),

@@ -9,7 +9,9 @@ from google.protobuf import struct_pb2
 from lookalike.v1 import catalog_pb2, search_pb2
 from lookalike_router.answer import Coverage, Explained, ProductHit, Trouble
 from lookalike_router.filter import Json
+from lookalike_server.activity import Minute
 from lookalike_server.catalog import Listed
+from lookalike_server.facets import Facets
 from lookalike_server.pipeline import Answer, Detected, Embedded, Searched, Source
 from lookalike_server.product import Outcome, StoredPicture, StoredProduct, Upserted
 from lookalike_server.regions import Box, Detection
@@ -48,6 +50,7 @@ def search_response(answer: Answer) -> search_pb2.SearchResponse:
         image_token=answer.token,
         model=answer.model,
         explanation=explanation(answer.explained) if answer.explained is not None else None,
+        facets=facets(answer.facets) if answer.facets is not None else None,
     )
 
 
@@ -135,6 +138,44 @@ def explanation(shards: Sequence[Explained]) -> search_pb2.Explanation:
                 message=one.message,
             )
             for one in shards
+        ]
+    )
+
+
+def facets(one: Facets) -> search_pb2.Facets:
+    """Write what an answer may be narrowed by."""
+    count, span = search_pb2.Facets.ValueCount, search_pb2.Facets.PriceSpan
+    return search_pb2.Facets(
+        products=one.products,
+        categories=[count(value=value, products=products) for value, products in one.categories],
+        brands=[count(value=value, products=products) for value, products in one.brands],
+        in_stock=one.in_stock,
+        prices=[
+            span(
+                currency_code=price.currency,
+                least_minor=price.least_minor,
+                most_minor=price.most_minor,
+                products=price.products,
+            )
+            for price in one.prices
+        ],
+    )
+
+
+def activity_response(minutes: Sequence[Minute]) -> search_pb2.GetActivityResponse:
+    """Write how searches went."""
+    return search_pb2.GetActivityResponse(
+        minutes=[
+            search_pb2.GetActivityResponse.Minute(
+                begun_seconds=one.begun_s,
+                answered=one.answered,
+                refused=one.refused,
+                p50_ms=one.quantile_ms(0.5),
+                p95_ms=one.quantile_ms(0.95),
+                coverage_mean=one.coverage_mean,
+                coverage_min=one.coverage_min,
+            )
+            for one in minutes
         ]
     )
 

@@ -72,6 +72,14 @@ class ScriptedShop(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catal
         region = search_pb2.Region(box=_detection().box, source=search_pb2.Region.SOURCE_DETECTION)
         return search_pb2.EmbedResponse(vector=_vector(), embedded=region, image_token="token")
 
+    def GetActivity(self, request: search_pb2.GetActivityRequest, context: Any) -> search_pb2.GetActivityResponse:
+        self.script.meet(request, context)
+        return search_pb2.GetActivityResponse()
+
+    def RecordEvents(self, request: search_pb2.RecordEventsRequest, context: Any) -> search_pb2.RecordEventsResponse:
+        self.script.meet(request, context)
+        return search_pb2.RecordEventsResponse(kept=len(request.events))
+
     def UpsertProduct(self, request: catalog_pb2.UpsertProductRequest, context: Any) -> Any:
         self.script.meet(request, context)
         answer = self._once(request, lambda: self._stored(request.product), context)

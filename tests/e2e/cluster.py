@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,7 +60,7 @@ class Server:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.endswith("ready\n"), f"{line}{self.logged()}"
-        self.port = int(line.split(" on 127.0.0.1:")[1].split(":")[0])
+        self.port = int(re.split("[:,]", line.split(" on 127.0.0.1:")[1])[0])
 
     def logged(self) -> str:
         """Return what it wrote to stderr so far."""

@@ -6,17 +6,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
 import pytest
 
 from lookalike import Client
 from tests.e2e.cluster import eventually, photo, write_models
+from tests.web.shopfront import free_port
 
 ENDS_S = 120.0
 PRODUCTS = 6
-RUN = "import asyncio, sys; from pathlib import Path; from lookalike_server.demo import run_demo; " + (
-    "sys.exit(asyncio.run(run_demo(Path(sys.argv[1]), 0, once=sys.argv[3] == 'once', sample=Path(sys.argv[2]))))"
+RUN = "import asyncio, sys; from pathlib import Path; from lookalike_server.demo import Page, run_demo; " + (
+    "told = sys.argv[1:]; page = Page(port=int(told[3])); "
+    "sys.exit(asyncio.run(run_demo(Path(told[0]), 0, once=told[2] == 'once', sample=Path(told[1]), page=page)))"
 )
 
 
@@ -39,9 +42,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def start(home: Path, how: str) -> subprocess.Popen[str]:
+def start(home: Path, how: str, http_port: int = 0) -> subprocess.Popen[str]:
     models = {f"LOOKALIKE_{kind.upper()}": str(home / f"{kind}.zip") for kind in ("detector", "embedder")}
-    command = [sys.executable, "-c", RUN, str(home / "data"), str(home / "sample"), how]
+    command = [sys.executable, "-c", RUN, str(home / "data"), str(home / "sample"), how, str(http_port)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | models)
 
 
@@ -75,9 +78,14 @@ def test_once_it_reports_and_ends_with_json_and_the_second_time_it_imports_nothi
 
 
 def test_it_keeps_serving_until_ctrl_c_and_leaves_nothing_behind(home: Path) -> None:
-    process = start(home, "serve")
-    said = read_until(process, "keeps serving on")
+    http_port = free_port()
+    process = start(home, "serve", http_port)
+    said = read_until(process, "The page")
     started = children(process)
+    assert f"http://127.0.0.1:{http_port}/" in said
+    for place in ("", "ops", "v1/images/images/0.jpg", "samples/0.jpg"):
+        with urlopen(f"http://127.0.0.1:{http_port}/{place}", timeout=ENDS_S) as answer:
+            assert answer.status == 200
     address = said.rpartition("keeps serving on ")[2].split(";")[0]
     with Client(address) as client:
         assert len(client.shards()) == 3

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookalike_server.errors import BadImage
-from lookalike_server.image import HELD_SIDE_PX, Fit, Frame, Limits, Picture, decode
+from lookalike_server.image import HELD_SIDE_PX, Fit, Frame, Limits, Picture, decode, thumbnail
 from lookalike_server.regions import WHOLE_BOX, Box
 from tests.server.photos import CORNERS, corners, encoded, jpeg, plain
 
@@ -54,6 +54,16 @@ def test_every_orientation_comes_out_upright(kind: str, orientation: int) -> Non
     exif = Image.Exif()
     exif[0x0112] = orientation
     assert_upright(decode(encoded(stored, kind, exif=exif), LIMITS))
+
+
+def test_a_thumbnail_is_small_and_keeps_its_shape() -> None:
+    with Image.open(io.BytesIO(thumbnail(jpeg(plain((200, 30, 30), 400, 200)), 160, Limits()))) as small:
+        assert (small.format, small.size) == ("WEBP", (160, 80))
+
+
+def test_a_thumbnail_is_never_larger_than_its_picture() -> None:
+    with Image.open(io.BytesIO(thumbnail(jpeg(plain((200, 30, 30), 64, 64)), 160, Limits()))) as small:
+        assert small.size == (64, 64)
 
 
 def test_an_orientation_that_does_not_exist_is_ignored() -> None:

@@ -39,6 +39,7 @@ class SearchRequest(google.protobuf.message.Message):
     SCORE_MIN_FIELD_NUMBER: builtins.int
     COVERAGE_MIN_FIELD_NUMBER: builtins.int
     EXPLAIN_FIELD_NUMBER: builtins.int
+    FACETS_FIELD_NUMBER: builtins.int
     image: builtins.bytes
     """The encoded picture: JPEG, PNG, WebP, AVIF or the first frame of a GIF; at most 12 MiB, 50 megapixels, sides of 16 px or more.
     Kept in memory for some minutes, never written to disk or to a log.
@@ -57,6 +58,8 @@ class SearchRequest(google.protobuf.message.Message):
     """Fraction of the shop that must answer, 0 to 1: less is UNAVAILABLE. Absent or 0: a partial answer is fine."""
     explain: builtins.bool
     """Whether to say in the answer how each shard came to its part of it."""
+    facets: builtins.bool
+    """Whether to count in the answer what a shopper may narrow it by."""
     @property
     def vector(self) -> lookalike.v1.catalog_pb2.Vector:
         """An embedding made earlier."""
@@ -95,9 +98,10 @@ class SearchRequest(google.protobuf.message.Message):
         score_min: builtins.float | None = ...,
         coverage_min: builtins.float = ...,
         explain: builtins.bool = ...,
+        facets: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "explain", b"explain", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "explain", b"explain", "facets", b"facets", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
     @typing.overload
@@ -158,6 +162,7 @@ class SearchResponse(google.protobuf.message.Message):
     IMAGE_TOKEN_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     EXPLANATION_FIELD_NUMBER: builtins.int
+    FACETS_FIELD_NUMBER: builtins.int
     search_id: builtins.str
     """Names this search, for events and support."""
     image_token: builtins.str
@@ -192,6 +197,10 @@ class SearchResponse(google.protobuf.message.Message):
     def explanation(self) -> global___Explanation:
         """How each shard came to its part of the answer. Only where the request asks for it."""
 
+    @property
+    def facets(self) -> global___Facets:
+        """What the answer may be narrowed by. Only where the request asks for it."""
+
     def __init__(
         self,
         *,
@@ -204,11 +213,102 @@ class SearchResponse(google.protobuf.message.Message):
         image_token: builtins.str = ...,
         model: builtins.str = ...,
         explanation: global___Explanation | None = ...,
+        facets: global___Facets | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["coverage", b"coverage", "explanation", b"explanation", "searched", b"searched", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "explanation", b"explanation", "hits", b"hits", "image_token", b"image_token", "model", b"model", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["coverage", b"coverage", "explanation", b"explanation", "facets", b"facets", "searched", b"searched", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "explanation", b"explanation", "facets", b"facets", "hits", b"hits", "image_token", b"image_token", "model", b"model", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
+
+@typing.final
+class Facets(google.protobuf.message.Message):
+    """What an answer may be narrowed by: counted over its best 200 products, whatever page of them was asked for; each
+    product counts once, however many of its pictures matched.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class ValueCount(google.protobuf.message.Message):
+        """How many products have one value."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        VALUE_FIELD_NUMBER: builtins.int
+        PRODUCTS_FIELD_NUMBER: builtins.int
+        value: builtins.str
+        """The value."""
+        products: builtins.int
+        """Products that have it."""
+        def __init__(
+            self,
+            *,
+            value: builtins.str = ...,
+            products: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["products", b"products", "value", b"value"]) -> None: ...
+
+    @typing.final
+    class PriceSpan(google.protobuf.message.Message):
+        """What products cost in one currency."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        CURRENCY_CODE_FIELD_NUMBER: builtins.int
+        LEAST_MINOR_FIELD_NUMBER: builtins.int
+        MOST_MINOR_FIELD_NUMBER: builtins.int
+        PRODUCTS_FIELD_NUMBER: builtins.int
+        currency_code: builtins.str
+        """The ISO 4217 code."""
+        least_minor: builtins.int
+        """The lowest price, in the currency's minor unit."""
+        most_minor: builtins.int
+        """The highest."""
+        products: builtins.int
+        """Products with a price in this currency."""
+        def __init__(
+            self,
+            *,
+            currency_code: builtins.str = ...,
+            least_minor: builtins.int = ...,
+            most_minor: builtins.int = ...,
+            products: builtins.int = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["currency_code", b"currency_code", "least_minor", b"least_minor", "most_minor", b"most_minor", "products", b"products"]) -> None: ...
+
+    PRODUCTS_FIELD_NUMBER: builtins.int
+    CATEGORIES_FIELD_NUMBER: builtins.int
+    BRANDS_FIELD_NUMBER: builtins.int
+    IN_STOCK_FIELD_NUMBER: builtins.int
+    PRICES_FIELD_NUMBER: builtins.int
+    products: builtins.int
+    """Products counted."""
+    in_stock: builtins.int
+    """Those that can be bought now."""
+    @property
+    def categories(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Facets.ValueCount]:
+        """Their categories, the most frequent first."""
+
+    @property
+    def brands(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Facets.ValueCount]:
+        """Their brands, the most frequent first."""
+
+    @property
+    def prices(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Facets.PriceSpan]:
+        """Their prices, one for each currency."""
+
+    def __init__(
+        self,
+        *,
+        products: builtins.int = ...,
+        categories: collections.abc.Iterable[global___Facets.ValueCount] | None = ...,
+        brands: collections.abc.Iterable[global___Facets.ValueCount] | None = ...,
+        in_stock: builtins.int = ...,
+        prices: collections.abc.Iterable[global___Facets.PriceSpan] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["brands", b"brands", "categories", b"categories", "in_stock", b"in_stock", "prices", b"prices", "products", b"products"]) -> None: ...
+
+global___Facets = Facets
 
 @typing.final
 class Detection(google.protobuf.message.Message):
@@ -783,3 +883,170 @@ class EmbedResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["embedded", b"embedded", "image_token", b"image_token", "timings", b"timings", "vector", b"vector"]) -> None: ...
 
 global___EmbedResponse = EmbedResponse
+
+@typing.final
+class GetActivityRequest(google.protobuf.message.Message):
+    """Asks how searches went."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetActivityRequest = GetActivityRequest
+
+@typing.final
+class GetActivityResponse(google.protobuf.message.Message):
+    """How searches went."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class Minute(google.protobuf.message.Message):
+        """What happened in one minute."""
+
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        BEGUN_SECONDS_FIELD_NUMBER: builtins.int
+        ANSWERED_FIELD_NUMBER: builtins.int
+        REFUSED_FIELD_NUMBER: builtins.int
+        P50_MS_FIELD_NUMBER: builtins.int
+        P95_MS_FIELD_NUMBER: builtins.int
+        COVERAGE_MEAN_FIELD_NUMBER: builtins.int
+        COVERAGE_MIN_FIELD_NUMBER: builtins.int
+        begun_seconds: builtins.int
+        """When it began, in seconds since 1970 (UTC)."""
+        answered: builtins.int
+        """Searches that were answered."""
+        refused: builtins.int
+        """Searches that ended with an error, wrong requests included."""
+        p50_ms: builtins.float
+        """The median time from request to answer, in milliseconds; 0 where none was answered."""
+        p95_ms: builtins.float
+        """The time that 95 % of the answers took at most, in milliseconds; 0 where none was answered."""
+        coverage_mean: builtins.float
+        """The mean of the answers' Coverage.slots_fraction; 1 where none was answered."""
+        coverage_min: builtins.float
+        """The least of them; 1 where none was answered."""
+        def __init__(
+            self,
+            *,
+            begun_seconds: builtins.int = ...,
+            answered: builtins.int = ...,
+            refused: builtins.int = ...,
+            p50_ms: builtins.float = ...,
+            p95_ms: builtins.float = ...,
+            coverage_mean: builtins.float = ...,
+            coverage_min: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["answered", b"answered", "begun_seconds", b"begun_seconds", "coverage_mean", b"coverage_mean", "coverage_min", b"coverage_min", "p50_ms", b"p50_ms", "p95_ms", b"p95_ms", "refused", b"refused"]) -> None: ...
+
+    MINUTES_FIELD_NUMBER: builtins.int
+    @property
+    def minutes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GetActivityResponse.Minute]:
+        """The minutes of the last hour in which searches were answered or refused, the oldest first."""
+
+    def __init__(
+        self,
+        *,
+        minutes: collections.abc.Iterable[global___GetActivityResponse.Minute] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["minutes", b"minutes"]) -> None: ...
+
+global___GetActivityResponse = GetActivityResponse
+
+@typing.final
+class RecordEventsRequest(google.protobuf.message.Message):
+    """What shoppers did with what was found."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: builtins.int
+    @property
+    def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Event]:
+        """One to 100 events."""
+
+    def __init__(
+        self,
+        *,
+        events: collections.abc.Iterable[global___Event] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["events", b"events"]) -> None: ...
+
+global___RecordEventsRequest = RecordEventsRequest
+
+@typing.final
+class Event(google.protobuf.message.Message):
+    """One thing that a shopper did. Nothing in it names the shopper."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Kind:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _KindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Event._Kind.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: Event._Kind.ValueType  # 0
+        """Refused."""
+        KIND_VIEW: Event._Kind.ValueType  # 1
+        """The product came into view."""
+        KIND_CLICK: Event._Kind.ValueType  # 2
+        """The shopper opened it."""
+        KIND_ADD_TO_CART: Event._Kind.ValueType  # 3
+        """The shopper put it into the cart."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What a shopper may do."""
+
+    KIND_UNSPECIFIED: Event.Kind.ValueType  # 0
+    """Refused."""
+    KIND_VIEW: Event.Kind.ValueType  # 1
+    """The product came into view."""
+    KIND_CLICK: Event.Kind.ValueType  # 2
+    """The shopper opened it."""
+    KIND_ADD_TO_CART: Event.Kind.ValueType  # 3
+    """The shopper put it into the cart."""
+
+    KIND_FIELD_NUMBER: builtins.int
+    SEARCH_ID_FIELD_NUMBER: builtins.int
+    PRODUCT_ID_FIELD_NUMBER: builtins.int
+    POSITION_FIELD_NUMBER: builtins.int
+    kind: global___Event.Kind.ValueType
+    """What it was. Required."""
+    search_id: builtins.str
+    """SearchResponse.search_id of the answer that showed the product: 1 to 128 bytes. Required."""
+    product_id: builtins.str
+    """The product: 1 to 128 bytes. Required."""
+    position: builtins.int
+    """Its place in the answer: 1 for the best match, to 1,200."""
+    def __init__(
+        self,
+        *,
+        kind: global___Event.Kind.ValueType = ...,
+        search_id: builtins.str = ...,
+        product_id: builtins.str = ...,
+        position: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kind", b"kind", "position", b"position", "product_id", b"product_id", "search_id", b"search_id"]) -> None: ...
+
+global___Event = Event
+
+@typing.final
+class RecordEventsResponse(google.protobuf.message.Message):
+    """What was kept."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    KEPT_FIELD_NUMBER: builtins.int
+    kept: builtins.int
+    """Events kept: all, or none where the operator keeps none."""
+    def __init__(
+        self,
+        *,
+        kept: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["kept", b"kept"]) -> None: ...
+
+global___RecordEventsResponse = RecordEventsResponse

@@ -55,6 +55,16 @@ class SearchServiceStub(object):
                 request_serializer=lookalike_dot_v1_dot_search__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=lookalike_dot_v1_dot_search__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.GetActivity = channel.unary_unary(
+                '/lookalike.v1.SearchService/GetActivity',
+                request_serializer=lookalike_dot_v1_dot_search__pb2.GetActivityRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_search__pb2.GetActivityResponse.FromString,
+                _registered_method=True)
+        self.RecordEvents = channel.unary_unary(
+                '/lookalike.v1.SearchService/RecordEvents',
+                request_serializer=lookalike_dot_v1_dot_search__pb2.RecordEventsRequest.SerializeToString,
+                response_deserializer=lookalike_dot_v1_dot_search__pb2.RecordEventsResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer(object):
@@ -96,6 +106,22 @@ class SearchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetActivity(self, request, context):
+        """Says how searches went over the last hour, minute by minute, as this server saw them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordEvents(self, request, context):
+        """Keeps what shoppers did with what was found, where the operator has turned that on; else nothing, which is no error.
+
+        INVALID_ARGUMENT: a field is wrong; then none of the events is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -118,6 +144,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=lookalike_dot_v1_dot_search__pb2.EmbedRequest.FromString,
                     response_serializer=lookalike_dot_v1_dot_search__pb2.EmbedResponse.SerializeToString,
+            ),
+            'GetActivity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetActivity,
+                    request_deserializer=lookalike_dot_v1_dot_search__pb2.GetActivityRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_search__pb2.GetActivityResponse.SerializeToString,
+            ),
+            'RecordEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordEvents,
+                    request_deserializer=lookalike_dot_v1_dot_search__pb2.RecordEventsRequest.FromString,
+                    response_serializer=lookalike_dot_v1_dot_search__pb2.RecordEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +265,60 @@ class SearchService(object):
             '/lookalike.v1.SearchService/Embed',
             lookalike_dot_v1_dot_search__pb2.EmbedRequest.SerializeToString,
             lookalike_dot_v1_dot_search__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetActivity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.SearchService/GetActivity',
+            lookalike_dot_v1_dot_search__pb2.GetActivityRequest.SerializeToString,
+            lookalike_dot_v1_dot_search__pb2.GetActivityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lookalike.v1.SearchService/RecordEvents',
+            lookalike_dot_v1_dot_search__pb2.RecordEventsRequest.SerializeToString,
+            lookalike_dot_v1_dot_search__pb2.RecordEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -54,6 +54,21 @@ class SearchServiceStub:
     ]
     """Embeds a picture or a part of it, without a search."""
 
+    GetActivity: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.search_pb2.GetActivityRequest,
+        lookalike.v1.search_pb2.GetActivityResponse,
+    ]
+    """Says how searches went over the last hour, minute by minute, as this server saw them."""
+
+    RecordEvents: grpc.UnaryUnaryMultiCallable[
+        lookalike.v1.search_pb2.RecordEventsRequest,
+        lookalike.v1.search_pb2.RecordEventsResponse,
+    ]
+    """Keeps what shoppers did with what was found, where the operator has turned that on; else nothing, which is no error.
+
+    INVALID_ARGUMENT: a field is wrong; then none of the events is kept.
+    """
+
 class SearchServiceAsyncStub:
     """Finds products that look like what a picture shows."""
 
@@ -89,6 +104,21 @@ class SearchServiceAsyncStub:
         lookalike.v1.search_pb2.EmbedResponse,
     ]
     """Embeds a picture or a part of it, without a search."""
+
+    GetActivity: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.search_pb2.GetActivityRequest,
+        lookalike.v1.search_pb2.GetActivityResponse,
+    ]
+    """Says how searches went over the last hour, minute by minute, as this server saw them."""
+
+    RecordEvents: grpc.aio.UnaryUnaryMultiCallable[
+        lookalike.v1.search_pb2.RecordEventsRequest,
+        lookalike.v1.search_pb2.RecordEventsResponse,
+    ]
+    """Keeps what shoppers did with what was found, where the operator has turned that on; else nothing, which is no error.
+
+    INVALID_ARGUMENT: a field is wrong; then none of the events is kept.
+    """
 
 class SearchServiceServicer(metaclass=abc.ABCMeta):
     """Finds products that look like what a picture shows."""
@@ -133,5 +163,24 @@ class SearchServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[lookalike.v1.search_pb2.EmbedResponse, collections.abc.Awaitable[lookalike.v1.search_pb2.EmbedResponse]]:
         """Embeds a picture or a part of it, without a search."""
+
+    @abc.abstractmethod
+    def GetActivity(
+        self,
+        request: lookalike.v1.search_pb2.GetActivityRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.search_pb2.GetActivityResponse, collections.abc.Awaitable[lookalike.v1.search_pb2.GetActivityResponse]]:
+        """Says how searches went over the last hour, minute by minute, as this server saw them."""
+
+    @abc.abstractmethod
+    def RecordEvents(
+        self,
+        request: lookalike.v1.search_pb2.RecordEventsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[lookalike.v1.search_pb2.RecordEventsResponse, collections.abc.Awaitable[lookalike.v1.search_pb2.RecordEventsResponse]]:
+        """Keeps what shoppers did with what was found, where the operator has turned that on; else nothing, which is no error.
+
+        INVALID_ARGUMENT: a field is wrong; then none of the events is kept.
+        """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
