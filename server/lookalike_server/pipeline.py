@@ -17,6 +17,7 @@ from lookalike_router.router import Router
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
 from lookalike_server.models.detector import DETECTIONS_MAX, SCORE_MIN
+from lookalike_server.models.match import Calibration, Level, Match
 from lookalike_server.query import PhotoQuery, ProductQuery, Search, VectorQuery
 from lookalike_server.regions import WHOLE_BOX, Box, Detection, Point, Whole, at_point
 from lookalike_server.timings import Timings
@@ -68,6 +69,10 @@ class Answer:
     searched: Searched | None
     """None where the query was no photo."""
     hits: tuple[ProductHit, ...]
+    matches: tuple[Match, ...]
+    """What the score of each hit means; empty where the embedder does not say."""
+    nothing_alike: bool
+    """Whether even the best hit of all is no match, as far as the embedder can say."""
     coverage: Coverage
     timings: Timings
     search_ms: float
@@ -137,11 +142,15 @@ class Pipeline:
         search_ms = since_ms(asking)
         demand_coverage(found.coverage, search.coverage_min)
         hits, part = best_match(found, asked)
+        page = hits[search.offset : search.offset + search.limit]
+        calibration = self._vision.calibration
         return Answer(
             search_id=uuid.uuid4().hex,
             detections=shown(asked.seen.detections) if asked.seen else (),
             searched=part,
-            hits=hits[search.offset : search.offset + search.limit],
+            hits=page,
+            matches=tuple(calibration.judge(hit.score) for hit in page) if calibration else (),
+            nothing_alike=nothing_alike(hits, calibration),
             coverage=found.coverage,
             timings=asked.seen.timings if asked.seen else Timings(),
             search_ms=search_ms,
@@ -226,6 +235,11 @@ def best_match(found: Found, asked: Asked) -> tuple[tuple[ProductHit, ...], Sear
         best = max(range(len(asked.parts)), key=lambda i: round(top_score(found.answers[i]), SCORE_DIGITS))
         return tuple(found.answers[best]), asked.parts[best]
     return tuple(hit for hit in joined(found.answers) if hit.product_id != asked.leave_out), None
+
+
+def nothing_alike(hits: Sequence[ProductHit], calibration: Calibration | None) -> bool:
+    """Say whether the shop has nothing like what was asked for, as far as the embedder can tell."""
+    return calibration is not None and (not hits or calibration.judge(hits[0].score).level is Level.NONE)
 
 
 def top_score(hits: Sequence[ProductHit]) -> float:

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from lookalike.v1 import catalog_pb2 as lookalike_dot_v1_dot_catalog__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lookalike/v1/search.proto\x12\x0clookalike.v1\x1a\x1alookalike/v1/catalog.proto\"\xa2\x03\n\rSearchRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12&\n\x06vector\x18\x04 \x01(\x0b\x32\x14.lookalike.v1.VectorH\x00\x12 \n\x03\x62ox\x18\x05 \x01(\x0b\x32\x11.lookalike.v1.BoxH\x01\x12$\n\x05point\x18\x06 \x01(\x0b\x32\x13.lookalike.v1.PointH\x01\x12/\n\x0bwhole_image\x18\x07 \x01(\x0b\x32\x18.lookalike.v1.WholeImageH\x01\x12\x12\n\x05limit\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x0e\n\x06offset\x18\t \x01(\x05\x12$\n\x06\x66ilter\x18\n \x01(\x0b\x32\x14.lookalike.v1.Filter\x12\x16\n\tscore_min\x18\x0b \x01(\x02H\x03\x88\x01\x01\x12\x14\n\x0c\x63overage_min\x18\x0c \x01(\x02\x12\x0f\n\x07\x65xplain\x18\r \x01(\x08\x42\x07\n\x05queryB\x08\n\x06regionB\x08\n\x06_limitB\x0c\n\n_score_min\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"\x0c\n\nWholeImage\"\xbf\x02\n\x0eSearchResponse\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12+\n\ndetections\x18\x02 \x03(\x0b\x32\x17.lookalike.v1.Detection\x12&\n\x08searched\x18\x03 \x01(\x0b\x32\x14.lookalike.v1.Region\x12\x1f\n\x04hits\x18\x04 \x03(\x0b\x32\x11.lookalike.v1.Hit\x12(\n\x08\x63overage\x18\x05 \x01(\x0b\x32\x16.lookalike.v1.Coverage\x12&\n\x07timings\x18\x06 \x01(\x0b\x32\x15.lookalike.v1.Timings\x12\x13\n\x0bimage_token\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12.\n\x0b\x65xplanation\x18\t \x01(\x0b\x32\x19.lookalike.v1.Explanation\"I\n\tDetection\x12\x1e\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x11.lookalike.v1.Box\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05label\x18\x03 \x01(\t\"\x8c\x02\n\x06Region\x12\x1e\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x11.lookalike.v1.Box\x12+\n\x06source\x18\x02 \x01(\x0e\x32\x1b.lookalike.v1.Region.Source\"\xb4\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0e\n\nSOURCE_BOX\x10\x01\x12\x10\n\x0cSOURCE_POINT\x10\x02\x12\x16\n\x12SOURCE_WHOLE_IMAGE\x10\x03\x12\x14\n\x10SOURCE_DETECTION\x10\x04\x12%\n!SOURCE_WHOLE_IMAGE_MATCHED_BETTER\x10\x05\x12\x1b\n\x17SOURCE_NOTHING_DETECTED\x10\x06\"f\n\x03Hit\x12&\n\x07product\x18\x01 \x01(\x0b\x32\x15.lookalike.v1.Product\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x16\n\x0eimages_matched\x18\x04 \x01(\x05\"\x88\x03\n\x08\x43overage\x12\x14\n\x0cshards_asked\x18\x01 \x01(\x05\x12\x17\n\x0fshards_answered\x18\x02 \x01(\x05\x12\x16\n\x0eslots_fraction\x18\x03 \x01(\x02\x12\x13\n\x0bunreachable\x18\x04 \x03(\t\x12.\n\x07reasons\x18\x05 \x03(\x0b\x32\x1d.lookalike.v1.Coverage.Reason\x12\x0e\n\x06\x62\x65hind\x18\x06 \x03(\t\x12\x18\n\x10map_may_be_stale\x18\x07 \x01(\x08\x1a\xc5\x01\n\x06Reason\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".lookalike.v1.Coverage.Reason.Kind\x12\x0f\n\x07message\x18\x03 \x01(\t\"i\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_TIMED_OUT\x10\x01\x12\x14\n\x10KIND_UNREACHABLE\x10\x02\x12\x0f\n\x0bKIND_FAILED\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\"=\n\x0b\x45xplanation\x12.\n\x06shards\x18\x01 \x03(\x0b\x32\x1e.lookalike.v1.ShardExplanation\"\x89\x02\n\x10ShardExplanation\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\n\n\x02ms\x18\x03 \x01(\x02\x12\x0c\n\x04rows\x18\x04 \x01(\x05\x12\x33\n\x05\x64rops\x18\x05 \x01(\x0b\x32$.lookalike.v1.ShardExplanation.Drops\x12\r\n\x05hedge\x18\x06 \x01(\t\x12\r\n\x05retry\x18\x07 \x01(\t\x12\x0e\n\x06rounds\x18\x08 \x01(\x05\x12\x0f\n\x07message\x18\t \x01(\t\x1aG\n\x05\x44rops\x12\x11\n\tnot_owner\x18\x01 \x01(\x05\x12\x15\n\rolder_version\x18\x02 \x01(\x05\x12\x14\n\x0csame_product\x18\x03 \x01(\x05\"x\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tdetect_ms\x18\x03 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x04 \x01(\x02\x12\x11\n\tsearch_ms\x18\x05 \x01(\x02\x12\x10\n\x08total_ms\x18\x06 \x01(\x02\"S\n\x13SearchStreamRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x06search\x18\x02 \x01(\x0b\x32\x1b.lookalike.v1.SearchRequest\"\x8c\x01\n\x14SearchStreamResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.lookalike.v1.SearchResponseH\x00\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x17.lookalike.v1.ItemErrorH\x00\x42\t\n\x07outcome\"@\n\rDetectRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x42\x07\n\x05query\"\xae\x01\n\x0e\x44\x65tectResponse\x12+\n\ndetections\x18\x01 \x03(\x0b\x32\x17.lookalike.v1.Detection\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x13\n\x0bimage_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12&\n\x07timings\x18\x06 \x01(\x0b\x32\x15.lookalike.v1.Timings\"\xc2\x01\n\x0c\x45mbedRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x12 \n\x03\x62ox\x18\x03 \x01(\x0b\x32\x11.lookalike.v1.BoxH\x01\x12$\n\x05point\x18\x04 \x01(\x0b\x32\x13.lookalike.v1.PointH\x01\x12/\n\x0bwhole_image\x18\x05 \x01(\x0b\x32\x18.lookalike.v1.WholeImageH\x01\x42\x07\n\x05queryB\x08\n\x06region\"\x9a\x01\n\rEmbedResponse\x12$\n\x06vector\x18\x01 \x01(\x0b\x32\x14.lookalike.v1.Vector\x12&\n\x08\x65mbedded\x18\x02 \x01(\x0b\x32\x14.lookalike.v1.Region\x12\x13\n\x0bimage_token\x18\x03 \x01(\t\x12&\n\x07timings\x18\x04 \x01(\x0b\x32\x15.lookalike.v1.Timings2\xb6\x02\n\rSearchService\x12\x43\n\x06Search\x12\x1b.lookalike.v1.SearchRequest\x1a\x1c.lookalike.v1.SearchResponse\x12Y\n\x0cSearchStream\x12!.lookalike.v1.SearchStreamRequest\x1a\".lookalike.v1.SearchStreamResponse(\x01\x30\x01\x12\x43\n\x06\x44\x65tect\x12\x1b.lookalike.v1.DetectRequest\x1a\x1c.lookalike.v1.DetectResponse\x12@\n\x05\x45mbed\x12\x1a.lookalike.v1.EmbedRequest\x1a\x1b.lookalike.v1.EmbedResponseB.\n\x10\x64\x65v.lookalike.v1P\x01Z\x18lookalike/v1;lookalikev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19lookalike/v1/search.proto\x12\x0clookalike.v1\x1a\x1alookalike/v1/catalog.proto\"\xa2\x03\n\rSearchRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x12\x14\n\nproduct_id\x18\x03 \x01(\tH\x00\x12&\n\x06vector\x18\x04 \x01(\x0b\x32\x14.lookalike.v1.VectorH\x00\x12 \n\x03\x62ox\x18\x05 \x01(\x0b\x32\x11.lookalike.v1.BoxH\x01\x12$\n\x05point\x18\x06 \x01(\x0b\x32\x13.lookalike.v1.PointH\x01\x12/\n\x0bwhole_image\x18\x07 \x01(\x0b\x32\x18.lookalike.v1.WholeImageH\x01\x12\x12\n\x05limit\x18\x08 \x01(\x05H\x02\x88\x01\x01\x12\x0e\n\x06offset\x18\t \x01(\x05\x12$\n\x06\x66ilter\x18\n \x01(\x0b\x32\x14.lookalike.v1.Filter\x12\x16\n\tscore_min\x18\x0b \x01(\x02H\x03\x88\x01\x01\x12\x14\n\x0c\x63overage_min\x18\x0c \x01(\x02\x12\x0f\n\x07\x65xplain\x18\r \x01(\x08\x42\x07\n\x05queryB\x08\n\x06regionB\x08\n\x06_limitB\x0c\n\n_score_min\"\x1d\n\x05Point\x12\t\n\x01x\x18\x01 \x01(\x02\x12\t\n\x01y\x18\x02 \x01(\x02\"\x0c\n\nWholeImage\"\xd6\x02\n\x0eSearchResponse\x12\x11\n\tsearch_id\x18\x01 \x01(\t\x12+\n\ndetections\x18\x02 \x03(\x0b\x32\x17.lookalike.v1.Detection\x12&\n\x08searched\x18\x03 \x01(\x0b\x32\x14.lookalike.v1.Region\x12\x1f\n\x04hits\x18\x04 \x03(\x0b\x32\x11.lookalike.v1.Hit\x12(\n\x08\x63overage\x18\x05 \x01(\x0b\x32\x16.lookalike.v1.Coverage\x12&\n\x07timings\x18\x06 \x01(\x0b\x32\x15.lookalike.v1.Timings\x12\x13\n\x0bimage_token\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12.\n\x0b\x65xplanation\x18\t \x01(\x0b\x32\x19.lookalike.v1.Explanation\x12\x15\n\rnothing_alike\x18\n \x01(\x08\"I\n\tDetection\x12\x1e\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x11.lookalike.v1.Box\x12\r\n\x05score\x18\x02 \x01(\x02\x12\r\n\x05label\x18\x03 \x01(\t\"\x8c\x02\n\x06Region\x12\x1e\n\x03\x62ox\x18\x01 \x01(\x0b\x32\x11.lookalike.v1.Box\x12+\n\x06source\x18\x02 \x01(\x0e\x32\x1b.lookalike.v1.Region.Source\"\xb4\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0e\n\nSOURCE_BOX\x10\x01\x12\x10\n\x0cSOURCE_POINT\x10\x02\x12\x16\n\x12SOURCE_WHOLE_IMAGE\x10\x03\x12\x14\n\x10SOURCE_DETECTION\x10\x04\x12%\n!SOURCE_WHOLE_IMAGE_MATCHED_BETTER\x10\x05\x12\x1b\n\x17SOURCE_NOTHING_DETECTED\x10\x06\"\x8b\x02\n\x03Hit\x12&\n\x07product\x18\x01 \x01(\x0b\x32\x15.lookalike.v1.Product\x12\x10\n\x08image_id\x18\x02 \x01(\t\x12\r\n\x05score\x18\x03 \x01(\x02\x12\x16\n\x0eimages_matched\x18\x04 \x01(\x05\x12&\n\x05match\x18\x05 \x01(\x0e\x32\x17.lookalike.v1.Hit.Match\x12\x18\n\x10same_probability\x18\x06 \x01(\x02\"a\n\x05Match\x12\x15\n\x11MATCH_UNSPECIFIED\x10\x00\x12\x0e\n\nMATCH_SAME\x10\x01\x12\x11\n\rMATCH_SIMILAR\x10\x02\x12\x0e\n\nMATCH_WEAK\x10\x03\x12\x0e\n\nMATCH_NONE\x10\x04\"\x88\x03\n\x08\x43overage\x12\x14\n\x0cshards_asked\x18\x01 \x01(\x05\x12\x17\n\x0fshards_answered\x18\x02 \x01(\x05\x12\x16\n\x0eslots_fraction\x18\x03 \x01(\x02\x12\x13\n\x0bunreachable\x18\x04 \x03(\t\x12.\n\x07reasons\x18\x05 \x03(\x0b\x32\x1d.lookalike.v1.Coverage.Reason\x12\x0e\n\x06\x62\x65hind\x18\x06 \x03(\t\x12\x18\n\x10map_may_be_stale\x18\x07 \x01(\x08\x1a\xc5\x01\n\x06Reason\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".lookalike.v1.Coverage.Reason.Kind\x12\x0f\n\x07message\x18\x03 \x01(\t\"i\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x12\n\x0eKIND_TIMED_OUT\x10\x01\x12\x14\n\x10KIND_UNREACHABLE\x10\x02\x12\x0f\n\x0bKIND_FAILED\x10\x03\x12\x10\n\x0cKIND_REFUSED\x10\x04\"=\n\x0b\x45xplanation\x12.\n\x06shards\x18\x01 \x03(\x0b\x32\x1e.lookalike.v1.ShardExplanation\"\x89\x02\n\x10ShardExplanation\x12\r\n\x05shard\x18\x01 \x01(\t\x12\x0f\n\x07replica\x18\x02 \x01(\t\x12\n\n\x02ms\x18\x03 \x01(\x02\x12\x0c\n\x04rows\x18\x04 \x01(\x05\x12\x33\n\x05\x64rops\x18\x05 \x01(\x0b\x32$.lookalike.v1.ShardExplanation.Drops\x12\r\n\x05hedge\x18\x06 \x01(\t\x12\r\n\x05retry\x18\x07 \x01(\t\x12\x0e\n\x06rounds\x18\x08 \x01(\x05\x12\x0f\n\x07message\x18\t \x01(\t\x1aG\n\x05\x44rops\x12\x11\n\tnot_owner\x18\x01 \x01(\x05\x12\x15\n\rolder_version\x18\x02 \x01(\x05\x12\x14\n\x0csame_product\x18\x03 \x01(\x05\"x\n\x07Timings\x12\x10\n\x08queue_ms\x18\x01 \x01(\x02\x12\x11\n\tdecode_ms\x18\x02 \x01(\x02\x12\x11\n\tdetect_ms\x18\x03 \x01(\x02\x12\x10\n\x08\x65mbed_ms\x18\x04 \x01(\x02\x12\x11\n\tsearch_ms\x18\x05 \x01(\x02\x12\x10\n\x08total_ms\x18\x06 \x01(\x02\"S\n\x13SearchStreamRequest\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x06search\x18\x02 \x01(\x0b\x32\x1b.lookalike.v1.SearchRequest\"\x8c\x01\n\x14SearchStreamResponse\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12.\n\x06result\x18\x02 \x01(\x0b\x32\x1c.lookalike.v1.SearchResponseH\x00\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x17.lookalike.v1.ItemErrorH\x00\x42\t\n\x07outcome\"@\n\rDetectRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x42\x07\n\x05query\"\xae\x01\n\x0e\x44\x65tectResponse\x12+\n\ndetections\x18\x01 \x03(\x0b\x32\x17.lookalike.v1.Detection\x12\x10\n\x08width_px\x18\x02 \x01(\x05\x12\x11\n\theight_px\x18\x03 \x01(\x05\x12\x13\n\x0bimage_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12&\n\x07timings\x18\x06 \x01(\x0b\x32\x15.lookalike.v1.Timings\"\xc2\x01\n\x0c\x45mbedRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12\x15\n\x0bimage_token\x18\x02 \x01(\tH\x00\x12 \n\x03\x62ox\x18\x03 \x01(\x0b\x32\x11.lookalike.v1.BoxH\x01\x12$\n\x05point\x18\x04 \x01(\x0b\x32\x13.lookalike.v1.PointH\x01\x12/\n\x0bwhole_image\x18\x05 \x01(\x0b\x32\x18.lookalike.v1.WholeImageH\x01\x42\x07\n\x05queryB\x08\n\x06region\"\x9a\x01\n\rEmbedResponse\x12$\n\x06vector\x18\x01 \x01(\x0b\x32\x14.lookalike.v1.Vector\x12&\n\x08\x65mbedded\x18\x02 \x01(\x0b\x32\x14.lookalike.v1.Region\x12\x13\n\x0bimage_token\x18\x03 \x01(\t\x12&\n\x07timings\x18\x04 \x01(\x0b\x32\x15.lookalike.v1.Timings2\xb6\x02\n\rSearchService\x12\x43\n\x06Search\x12\x1b.lookalike.v1.SearchRequest\x1a\x1c.lookalike.v1.SearchResponse\x12Y\n\x0cSearchStream\x12!.lookalike.v1.SearchStreamRequest\x1a\".lookalike.v1.SearchStreamResponse(\x01\x30\x01\x12\x43\n\x06\x44\x65tect\x12\x1b.lookalike.v1.DetectRequest\x1a\x1c.lookalike.v1.DetectResponse\x12@\n\x05\x45mbed\x12\x1a.lookalike.v1.EmbedRequest\x1a\x1b.lookalike.v1.EmbedResponseB.\n\x10\x64\x65v.lookalike.v1P\x01Z\x18lookalike/v1;lookalikev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,41 +40,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WHOLEIMAGE']._serialized_start=523
   _globals['_WHOLEIMAGE']._serialized_end=535
   _globals['_SEARCHRESPONSE']._serialized_start=538
-  _globals['_SEARCHRESPONSE']._serialized_end=857
-  _globals['_DETECTION']._serialized_start=859
-  _globals['_DETECTION']._serialized_end=932
-  _globals['_REGION']._serialized_start=935
-  _globals['_REGION']._serialized_end=1203
-  _globals['_REGION_SOURCE']._serialized_start=1023
-  _globals['_REGION_SOURCE']._serialized_end=1203
-  _globals['_HIT']._serialized_start=1205
-  _globals['_HIT']._serialized_end=1307
-  _globals['_COVERAGE']._serialized_start=1310
-  _globals['_COVERAGE']._serialized_end=1702
-  _globals['_COVERAGE_REASON']._serialized_start=1505
-  _globals['_COVERAGE_REASON']._serialized_end=1702
-  _globals['_COVERAGE_REASON_KIND']._serialized_start=1597
-  _globals['_COVERAGE_REASON_KIND']._serialized_end=1702
-  _globals['_EXPLANATION']._serialized_start=1704
-  _globals['_EXPLANATION']._serialized_end=1765
-  _globals['_SHARDEXPLANATION']._serialized_start=1768
-  _globals['_SHARDEXPLANATION']._serialized_end=2033
-  _globals['_SHARDEXPLANATION_DROPS']._serialized_start=1962
-  _globals['_SHARDEXPLANATION_DROPS']._serialized_end=2033
-  _globals['_TIMINGS']._serialized_start=2035
-  _globals['_TIMINGS']._serialized_end=2155
-  _globals['_SEARCHSTREAMREQUEST']._serialized_start=2157
-  _globals['_SEARCHSTREAMREQUEST']._serialized_end=2240
-  _globals['_SEARCHSTREAMRESPONSE']._serialized_start=2243
-  _globals['_SEARCHSTREAMRESPONSE']._serialized_end=2383
-  _globals['_DETECTREQUEST']._serialized_start=2385
-  _globals['_DETECTREQUEST']._serialized_end=2449
-  _globals['_DETECTRESPONSE']._serialized_start=2452
-  _globals['_DETECTRESPONSE']._serialized_end=2626
-  _globals['_EMBEDREQUEST']._serialized_start=2629
-  _globals['_EMBEDREQUEST']._serialized_end=2823
-  _globals['_EMBEDRESPONSE']._serialized_start=2826
-  _globals['_EMBEDRESPONSE']._serialized_end=2980
-  _globals['_SEARCHSERVICE']._serialized_start=2983
-  _globals['_SEARCHSERVICE']._serialized_end=3293
+  _globals['_SEARCHRESPONSE']._serialized_end=880
+  _globals['_DETECTION']._serialized_start=882
+  _globals['_DETECTION']._serialized_end=955
+  _globals['_REGION']._serialized_start=958
+  _globals['_REGION']._serialized_end=1226
+  _globals['_REGION_SOURCE']._serialized_start=1046
+  _globals['_REGION_SOURCE']._serialized_end=1226
+  _globals['_HIT']._serialized_start=1229
+  _globals['_HIT']._serialized_end=1496
+  _globals['_HIT_MATCH']._serialized_start=1399
+  _globals['_HIT_MATCH']._serialized_end=1496
+  _globals['_COVERAGE']._serialized_start=1499
+  _globals['_COVERAGE']._serialized_end=1891
+  _globals['_COVERAGE_REASON']._serialized_start=1694
+  _globals['_COVERAGE_REASON']._serialized_end=1891
+  _globals['_COVERAGE_REASON_KIND']._serialized_start=1786
+  _globals['_COVERAGE_REASON_KIND']._serialized_end=1891
+  _globals['_EXPLANATION']._serialized_start=1893
+  _globals['_EXPLANATION']._serialized_end=1954
+  _globals['_SHARDEXPLANATION']._serialized_start=1957
+  _globals['_SHARDEXPLANATION']._serialized_end=2222
+  _globals['_SHARDEXPLANATION_DROPS']._serialized_start=2151
+  _globals['_SHARDEXPLANATION_DROPS']._serialized_end=2222
+  _globals['_TIMINGS']._serialized_start=2224
+  _globals['_TIMINGS']._serialized_end=2344
+  _globals['_SEARCHSTREAMREQUEST']._serialized_start=2346
+  _globals['_SEARCHSTREAMREQUEST']._serialized_end=2429
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_start=2432
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_end=2572
+  _globals['_DETECTREQUEST']._serialized_start=2574
+  _globals['_DETECTREQUEST']._serialized_end=2638
+  _globals['_DETECTRESPONSE']._serialized_start=2641
+  _globals['_DETECTRESPONSE']._serialized_end=2815
+  _globals['_EMBEDREQUEST']._serialized_start=2818
+  _globals['_EMBEDREQUEST']._serialized_end=3012
+  _globals['_EMBEDRESPONSE']._serialized_start=3015
+  _globals['_EMBEDRESPONSE']._serialized_end=3169
+  _globals['_SEARCHSERVICE']._serialized_start=3172
+  _globals['_SEARCHSERVICE']._serialized_end=3482
 # @@protoc_insertion_point(module_scope)
