@@ -18,7 +18,8 @@ OURS = {
     "lookalike_server": {"lookalike_server", "lookalike_router", "lookalike.v1"},
 }
 # The demo is a user of the service: it fills and asks the shop as users do, through the SDK.
-USERS = {"lookalike_server/demo.py"}
+# Training and calibration read the feeds and ground truths that the SDK's command line reads.
+USERS = {"lookalike_server/demo.py", "lookalike_server/models/shop.py"}
 OWNERS = {
     "PIL": {"lookalike_server/image.py"},
     # export.py compares what onnxruntime and torch answer.
