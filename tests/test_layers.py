@@ -32,9 +32,11 @@ OWNERS = {
     "milvus_lite": {"lookalike_server/lite_server.py"},
     "sqlalchemy": {"lookalike_router/sql_"},
     "uhashring": {"lookalike_router/ring.py"},
-    "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
+    "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py", "lookalike_server/train/"},
     "torchvision": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
-    "ultralytics": {"lookalike_server/models/export.py"},
+    "ultralytics": {"lookalike_server/models/export.py", "lookalike_server/train/detector.py"},
+    "pytorch_metric_learning": {"lookalike_server/train/losses.py"},
+    "cv2": {"lookalike_server/train/"},
     "typer": {"lookalike/cli/"},
     "rich": {"lookalike/cli/", "lookalike_server/demo.py"},
 }

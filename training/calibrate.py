@@ -1,8 +1,8 @@
 """Fits what the bundled embedder's cosines mean, on goods that it was not trained on, and writes it into the archive.
 
 Grocery validation photos ask the iconic pictures; held-out rendered goods, before clutter, ask the catalogue pictures
-of all rendered goods. One half of each, by product, is learned from; the other says how well it holds. Clothing photos of
-unseen senders, which no gallery here has, are counted as false matches. The sample shop is not looked at.
+of all rendered goods. One half of each, by product, is learned from; the other says how well it holds. Clothing photos
+of unseen senders, which no gallery here has, are counted as false matches. The sample shop is not looked at.
 """
 
 import argparse
@@ -18,10 +18,11 @@ from PIL import Image
 
 from lookalike_server.models import calibrate
 from lookalike_server.models.calibrate import Pairs
-from training.composites import Stock
-from training.crops import photo_crop, studio_crop
+from lookalike_server.train.composites import Stock
+from lookalike_server.train.crops import photo_crop, studio_crop
+from lookalike_server.train.pictures import Picture
 from training.evaluate import Model, embedded
-from training.pictures import Picture, backgrounds, clothes, groceries, products
+from training.pictures import backgrounds, clothes, groceries, products
 
 SIDE_PX = 128
 ABSENT_PHOTOS = 300

@@ -24,6 +24,7 @@ USAGE = """usage: lookalike-server COMMAND ...
   serve    serve search by picture over gRPC
   demo     start three shards and a server, fill a sample shop, search it, and keep serving
   models   list model archives; export, pull, fit-pca and calibrate them
+  train    train an embedder or a detector on your own shop
   version  print the version
 
 lookalike-server COMMAND --help says more.
@@ -41,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return demo(rest)
         case ["models", *rest]:
             return models(rest)
+        case ["train", *rest]:
+            return train(rest)
         case ["version" | "--version"]:
             print(f"lookalike-server {VERSION}")
             return 0
@@ -82,6 +85,19 @@ def models(argv: Sequence[str]) -> int:
         print(run_models(argv))
     except ServerError as error:
         return told_wrong(str(error))
+    return 0
+
+
+def train(argv: Sequence[str]) -> int:
+    """Train a model on a shop's own pictures."""
+    from lookalike_server.train.commands import run_train
+
+    try:
+        print(run_train(argv))
+    except ServerError as error:
+        return told_wrong(str(error))
+    except KeyboardInterrupt:
+        return told_wrong("stopped; --resume goes on from the last checkpoint", 128 + signal.SIGINT)
     return 0
 
 

@@ -81,11 +81,21 @@ def test_no_more_than_the_surest_few_are_tried() -> None:
 def test_the_better_match_wins_and_not_the_better_box() -> None:
     found = Found([[hit("a", 0.5)], [hit("b", 0.6)]], ALL)
     assert best_match(found, asked(PARTS)) == ((hit("b", 0.6),), PARTS[1])
+    found = Found([[hit("a", 0.7)], [hit("b", 0.6)]], ALL)
+    assert best_match(found, asked(PARTS)) == ((hit("a", 0.7),), PARTS[0])
 
 
-def test_of_equal_matches_the_detection_wins_though_float32_sees_a_difference() -> None:
+def test_of_equal_matches_the_surer_detection_wins_though_float32_sees_a_difference() -> None:
+    parts = (Searched(LEFT, Source.DETECTION), Searched(RIGHT, Source.DETECTION))
     found = Found([[hit("a", 0.9999999)], [hit("b", 1.0)]], ALL)
-    assert best_match(found, asked(PARTS))[1] == PARTS[0]
+    assert best_match(found, asked(parts))[1] == parts[0]
+
+
+def test_a_small_part_must_match_better_than_a_large_one() -> None:
+    small = (Searched(Box(0, 0, 0.1, 0.1), Source.DETECTION), PARTS[1])
+    by_chance, truly = (Found([[hit("a", score)], [hit("b", 0.6)]], ALL) for score in (0.7, 0.9))
+    assert best_match(by_chance, asked(small))[1] == PARTS[1]
+    assert best_match(truly, asked(small))[1] == small[0]
 
 
 def test_a_part_that_finds_something_wins_over_one_that_finds_nothing() -> None:

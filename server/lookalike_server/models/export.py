@@ -297,20 +297,26 @@ def _unit() -> Any:
 
 
 def _trained(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the network of a checkpoint of training/embedder.py, and its part of the manifest."""
+    """Return the network of a checkpoint of `train embedder`, and its part of the manifest."""
     torch = _need("torch")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         resnet = _need("lookalike_server.models.resnet")
-        net = resnet.Embedder()
+        net = resnet.build(state.get("backbone", "resnet18-half"))
         net.load_state_dict(state["embedder"])
-        side, mean, std = int(state["side_px"]), state["mean"] / 255, state["std"] / 255
+        side, mean, std = int(state["side_px"]), _colours(state["mean"]), _colours(state["std"])
     except ExportError:
         raise
     except Exception as error:
-        raise ExportError(f"{path} is not a checkpoint of training/embedder.py: {error}") from error
-    entry = _input("images", side, side, (mean,) * 3, (std,) * 3)
+        raise ExportError(f"{path} is not a checkpoint of `train embedder`: {error}") from error
+    entry = _input("images", side, side, mean, std)
     return net, {"kind": "embedder", "input": entry, "output": "embedding", "dim": DIM}
+
+
+def _colours(value: float | Sequence[float]) -> tuple[float, ...]:
+    """Return one value of 0 to 255, or one for each colour, as three of 0 to 1."""
+    each = value if isinstance(value, list | tuple) else (value,) * 3
+    return tuple(float(one) / 255 for one in each)
 
 
 def _trace_embedder(net: Any, path: Path, side_px: int, half_weights: bool) -> None:

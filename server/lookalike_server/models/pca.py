@@ -4,6 +4,7 @@ PCA keeps the directions in which the pictures differ most. Dividing each by its
 ones speak too; all of it drowns the large ones. How much of it is best is found on pictures held out.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -46,10 +47,9 @@ def fit(features: npt.NDArray[np.float32], owners: Sequence[str]) -> Projection:
     if len(unit) <= DIM:
         raise TooFewPictures(f"{len(unit)} pictures are too few: PCA to {DIM} numbers needs more than {DIM}")
     held = held_out(owners)
-    pairs = sum(owners.count(name) > 1 for name in held)
-    if pairs < PAIRS_MIN:
+    if len(held) < PAIRS_MIN:
         raise TooFewPictures(
-            f"{pairs} products with two or more pictures can be held out, and {PAIRS_MIN} are needed to choose the "
+            f"{len(held)} products with two or more pictures can be held out, and {PAIRS_MIN} are needed to choose the "
             f"whitening: give a catalogue in which {PAIRS_MIN * HELD_OUT} or more products have several"
         )
     learned = np.array([name not in held for name in owners])
@@ -85,19 +85,18 @@ class Principal:
 def principal(unit: Floats) -> Principal:
     """Find the directions of unit features (n, d)."""
     mean = unit.mean(0)
-    _, singular, directions = np.linalg.svd(unit - mean, full_matrices=False)
-    kept = min(DIM, len(singular))
-    missing = ((0, DIM - kept), (0, 0))
-    return Principal(
-        mean,
-        np.pad(directions[:kept], missing),
-        np.pad(singular[:kept] / np.sqrt(max(1, len(unit) - 1)), missing[0]),
-    )
+    centred = unit - mean
+    # By the covariance: its size is that of the features, however many pictures there are.
+    variances, directions = np.linalg.eigh(centred.T @ centred / max(1, len(unit) - 1))
+    kept = min(DIM, len(variances))
+    missing = (0, DIM - kept)
+    spread = np.sqrt(np.maximum(variances[::-1][:kept], 0))
+    return Principal(mean, np.pad(directions.T[::-1][:kept], (missing, (0, 0))), np.pad(spread, missing))
 
 
 def held_out(owners: Sequence[str]) -> set[str]:
     """Return every fifth of the products with several pictures."""
-    several = [name for name in dict.fromkeys(owners) if owners.count(name) > 1]
+    several = [name for name, count in Counter(owners).items() if count > 1]
     return set(several[::HELD_OUT])
 
 
