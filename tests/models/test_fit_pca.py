@@ -52,9 +52,9 @@ def test_the_command_reads_a_feed_and_says_how_strong_the_whitening_is(tmp_path:
     rng = np.random.default_rng(0)
     rows = []
     for n in range(130):
-        colour = tuple(int(one) for one in rng.integers(0, 256, 3))
+        red, green, blue = (int(one) for one in rng.integers(0, 256, 3))
         for k in range(2):
-            (tmp_path / f"{n}-{k}.jpg").write_bytes(jpeg(plain(colour)))
+            (tmp_path / f"{n}-{k}.jpg").write_bytes(jpeg(plain((red, green, blue))))
             rows.append(f"p{n},{n}-{k}.jpg\n")
     (tmp_path / "shop.csv").write_text("product_id,image\n" + "".join(rows))
     given = ["--embedder", "resnet18", "--random", "--catalog", str(tmp_path / "shop.csv")]

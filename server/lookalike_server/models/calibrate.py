@@ -5,7 +5,6 @@ from, for those are what a shop shows. Knows no pictures and no networks.
 """
 
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ import numpy.typing as npt
 
 from lookalike_server.errors import BadModel
 from lookalike_server.models import manifest as manifests
-from lookalike_server.models.load import MANIFEST, MANIFEST_BYTES_MAX, opened, read
+from lookalike_server.models.load import MANIFEST, MANIFEST_BYTES_MAX, NETWORK_BYTES_MAX, opened, read
 from lookalike_server.models.match import Calibration
+from lookalike_server.models.pack import pack
 
 Floats = npt.NDArray[np.float64]
 
@@ -137,13 +137,8 @@ def write(archive: Path, one: Calibration, out: Path) -> None:
     """Write the embedder's `archive` as the zip file `out`, with what its cosines mean; the network stays as it is."""
     with opened(archive) as place:
         raw = json.loads(read(place, MANIFEST, MANIFEST_BYTES_MAX))
-        files = {name: read(place, name, 2**31) for name in (raw["file"],)}
+        network = read(place, raw["file"], NETWORK_BYTES_MAX)
     raw["match"] = {name: round(value, 6) for name, value in asdict(one).items()}
-    text = json.dumps(raw, indent=2).encode() + b"\n"
-    if manifests.parse(text).kind is not manifests.Kind.EMBEDDER:
+    if manifests.parse(json.dumps(raw)).kind is not manifests.Kind.EMBEDDER:
         raise BadModel(f"{archive} is a detector: only an embedder has cosines")
-    part = out.with_name(out.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
-        for name, content in ((MANIFEST, text), *files.items()):
-            file.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
-    part.replace(out)
+    pack(out, raw, network)

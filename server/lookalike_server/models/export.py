@@ -6,11 +6,9 @@ A .pt file is a pickle: opening one runs what it holds, so export only files you
 """
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +20,7 @@ import numpy.typing as npt
 from lookalike_server.errors import ServerError
 from lookalike_server.image import Picture
 from lookalike_server.models import manifest as manifests
+from lookalike_server.models.pack import pack
 from lookalike_server.models.pca import Projection
 
 DIM = 256
@@ -395,11 +394,4 @@ def _pack(path: Path, out: Path, facts: Facts, entry: Mapping[str, Any]) -> Path
         "metrics": dict(facts.metrics),
         "trained_on": facts.trained_on,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps(manifest, indent=2).encode() + b"\n"
-        for name, data in (("manifest.json", text), ("model.onnx", content)):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
-    part.replace(out)
-    return out
+    return pack(out, manifest, content)

@@ -77,7 +77,6 @@ def test_what_cannot_be_read_is_named(shop: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_an_error_in_one_line(shop: Path) -> None:
-    command = ["calibrate", "--embedder", "embedder.zip", "--catalog", "shop.csv", "--truth", "truth.jsonl"]
-    given = [part if part.startswith("--") or part == "calibrate" else str(shop / part) for part in command]
-    with pytest.raises(ServerError, match=r"told\.zip"):
-        run_models([*given, "--out", str(shop / "nowhere" / "told.zip")])
+    paths = {"--embedder": "embedder.zip", "--catalog": "shop.csv", "--truth": "truth.jsonl", "--out": "0.jpg/told.zip"}
+    with pytest.raises(ServerError, match=r"0\.jpg"):
+        run_models(["calibrate", *(part for flag, name in paths.items() for part in (flag, str(shop / name)))])
