@@ -78,6 +78,16 @@ def test_a_killed_run_that_is_resumed_goes_the_same_way(feed: Path, tmp_path: Pa
     assert before + after == pytest.approx(whole, rel=1e-4)
 
 
+def test_ctrl_c_loses_no_step(feed: Path, tmp_path: Path) -> None:
+    def stopped(_: Any) -> float:
+        raise KeyboardInterrupt
+
+    run = run_of(feed, tmp_path, steps=4)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, validate=stopped, save_every_s=0, say=lambda line: None)
+    assert (run.step, run_of(feed, tmp_path, steps=4, resume=True).step) == (1, 1)
+
+
 def test_another_seed_or_other_data_is_no_resuming(feed: Path, tmp_path: Path) -> None:
     run_of(feed, tmp_path, steps=4).save()
     with pytest.raises(TrainError, match="seed 0"):

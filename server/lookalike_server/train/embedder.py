@@ -63,24 +63,28 @@ def train(
     save_every_s: float = 300.0,
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> float:
-    """Take the steps that are left; return the held-out recall@1 of the averaged network."""
+    """Take the steps that are left; return the held-out recall@1 of the averaged network. Ctrl-C loses no step."""
     progress = Progress(run.step)
     said_s = saved_s = time.monotonic()
     losses: dict[str, float] = {}
-    with closing(run.batches()) as batches:
-        for batch in batches:
-            began_s = time.monotonic()
-            losses = run.learn(batch, teacher)
-            now_s = time.monotonic()
-            progress.learning_s += now_s - began_s
-            progress.pictures += len(batch.pictures)
-            if now_s - said_s >= SAID_EVERY_S:
-                say(progress.line(run, losses))
-                said_s = now_s
-            if now_s - saved_s >= save_every_s and run.progress < 1:
-                run.save()
-                progress.recall = validate(run.ema)
-                saved_s = time.monotonic()
+    try:
+        with closing(run.batches()) as batches:
+            for batch in batches:
+                began_s = time.monotonic()
+                losses = run.learn(batch, teacher)
+                now_s = time.monotonic()
+                progress.learning_s += now_s - began_s
+                progress.pictures += len(batch.pictures)
+                if now_s - said_s >= SAID_EVERY_S:
+                    say(progress.line(run, losses))
+                    said_s = now_s
+                if now_s - saved_s >= save_every_s and run.progress < 1:
+                    run.save()
+                    progress.recall = validate(run.ema)
+                    saved_s = time.monotonic()
+    except KeyboardInterrupt:
+        run.save()
+        raise
     run.save()
     progress.recall = validate(run.ema)
     say(progress.line(run, losses))
