@@ -359,7 +359,9 @@ class Hit(google.protobuf.message.Message):
     images_matched: builtins.int
     """How many of the product's pictures were among the nearest; at least 1."""
     match: global___Hit.Match.ValueType
-    """What `score` means, as it was measured for the embedding model on pictures that it was not trained on."""
+    """What `score` means, as it was measured for the embedding model on pictures that it was not trained on. Where the
+    server chose among several parts of a picture, a small one must score more, as it may have won by chance.
+    """
     same_probability: builtins.float
     """How likely this is the very product, 0 to 1; 0 where `match` is unspecified."""
     @property
