@@ -18,7 +18,8 @@ OURS = {
     "lookalike_server": {"lookalike_server", "lookalike_router", "lookalike.v1"},
 }
 # The demo is a user of the service: it fills and asks the shop as users do, through the SDK.
-USERS = {"lookalike_server/demo.py"}
+# Training and calibration read the feeds and ground truths that the SDK's command line reads.
+USERS = {"lookalike_server/demo.py", "lookalike_server/models/shop.py"}
 OWNERS = {
     "PIL": {"lookalike_server/image.py"},
     # export.py compares what onnxruntime and torch answer.
@@ -31,11 +32,13 @@ OWNERS = {
     "milvus_lite": {"lookalike_server/lite_server.py"},
     "sqlalchemy": {"lookalike_router/sql_"},
     "uhashring": {"lookalike_router/ring.py"},
-    "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
+    "torch": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py", "lookalike_server/train/"},
     "torchvision": {"lookalike_server/models/export.py", "lookalike_server/models/resnet.py"},
-    "ultralytics": {"lookalike_server/models/export.py"},
+    "ultralytics": {"lookalike_server/models/export.py", "lookalike_server/train/detector.py"},
     "starlette": {"lookalike_server/gateway/"},
     "uvicorn": {"lookalike_server/gateway/listening.py"},
+    "pytorch_metric_learning": {"lookalike_server/train/losses.py"},
+    "cv2": {"lookalike_server/train/"},
     "typer": {"lookalike/cli/"},
     "rich": {"lookalike/cli/", "lookalike_server/demo.py"},
 }

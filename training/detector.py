@@ -17,9 +17,10 @@ import torch
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
 
-from training.composites import Boxes, Stock, letterboxed, photo, pick, studio_picture
-from training.learning import follow, optimizer_for, prefetched, set_rate
-from training.pictures import Picture, backgrounds, clothes, groceries, iconic_cutouts, products
+from lookalike_server.train.composites import Boxes, Stock, letterboxed, photo, pick, studio_picture
+from lookalike_server.train.learning import follow, optimizer_for, prefetched, set_rate
+from lookalike_server.train.pictures import Picture
+from training.pictures import backgrounds, clothes, groceries, iconic_cutouts, products
 
 # Part of the run at each input size: small pictures teach most of it at half the price. The last is what is served:
 # products larger than any that was learnt from are missed.
@@ -238,23 +239,23 @@ def main() -> None:
 def train(args: argparse.Namespace, run: Run) -> None:
     """Take steps until the budget is used; save and measure on the way."""
     loader = Loader(args.data, args.renders, args.seed + run.step)
-    queue = prefetched(loader.batch)
     saved_s = started_s = time.monotonic()
-    while run.progress < 1:
-        loader.side_px = run.side_px
-        parts = run.learn(queue.get())
-        if run.step % 25 == 0:
-            words = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
-            print(
-                f"step {run.step} {run.side_px} px {100 * run.progress:.1f} % {words} "
-                f"cut-outs {len(loader.stock.cutouts)} wall {time.monotonic() - started_s:.0f} s",
-                flush=True,
-            )
-        if run.progress >= 1 or time.monotonic() - saved_s > SAVE_S:
-            run.save()
-            held_out = validation_set(args.data, args.renders, run.side_px, 256 if run.progress >= 1 else 96)
-            print(f"validation {evaluate(run.ema, held_out)}", flush=True)
-            saved_s = time.monotonic()
+    with prefetched(loader.batch) as queue:
+        while run.progress < 1:
+            loader.side_px = run.side_px
+            parts = run.learn(queue.get())
+            if run.step % 25 == 0:
+                words = " ".join(f"{name} {value:.3f}" for name, value in parts.items())
+                print(
+                    f"step {run.step} {run.side_px} px {100 * run.progress:.1f} % {words} "
+                    f"cut-outs {len(loader.stock.cutouts)} wall {time.monotonic() - started_s:.0f} s",
+                    flush=True,
+                )
+            if run.progress >= 1 or time.monotonic() - saved_s > SAVE_S:
+                run.save()
+                held_out = validation_set(args.data, args.renders, run.side_px, 256 if run.progress >= 1 else 96)
+                print(f"validation {evaluate(run.ema, held_out)}", flush=True)
+                saved_s = time.monotonic()
 
 
 if __name__ == "__main__":

@@ -1,45 +1,39 @@
-"""Trains the embedder, a half-width ResNet-18 with a 256-d head, from random initialisation.
+"""Trains the bundled embedder, a half-width ResNet-18 with a 256-d head, from random initialisation.
 
-Learns that views of one product belong together: rendered products (also with their hues turned,
-as further products), grocery classes, and clothing photos, each an instance of its own. The
-schedule runs over minutes of computing; --resume goes on, also with more products than before.
+The recipe alone: what a batch holds, and how unseen goods are asked about; its steps are those of `train embedder`.
+Views of one product belong together: rendered products (also with their hues turned, as further products), grocery
+classes, and clothing photos, each an instance of its own. The schedule runs over minutes of computing; --resume goes
+on, also with more products than before.
 """
 
 import argparse
-import time
-from copy import deepcopy
+import json
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from torch.nn import functional
 
-from lookalike_server.models.resnet import DIM, Embedder
-from training.composites import Rng, Stock
-from training.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, scene_crop, studio_crop
-from training.learning import follow, optimizer_for, prefetched, set_rate
-from training.pictures import Picture, Product, backgrounds, clothes, groceries, iconic_cutouts, products
+from lookalike_server.train.batch import UNCLASSED, Batch, Rng
+from lookalike_server.train.composites import Stock
+from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, scene_crop, studio_crop
+from lookalike_server.train.embedder import NO_RECALL, train
+from lookalike_server.train.pictures import Picture
+from lookalike_server.train.run import Plan, Run, embedded
+from training.pictures import Product, backgrounds, clothes, groceries, iconic_cutouts, products
 
-# Part of the run at each input size; the last is what is served.
-SIZES_PX = ((0.0, 96), (0.55, 128))
-# A batch: categories x products each x two crops, grocery classes x two, clothing photos x two.
+# A batch: categories x products each x two crops, grocery classes x two or three, clothing photos x two.
 CATEGORIES = 7
 PRODUCTS_EACH = 3
-GROCERIES = 5
-CLOTHES = 3
-CLOTHES_MAX = 2000
-LR_MAX = 2e-3
-WEIGHT_DECAY = 0.05
-CLIP_NORM = 5.0
-EMA_DECAY = 0.998
-SCALE, MARGIN, SMOOTHING = 16.0, 0.1, 0.1
-CONTRAST_WEIGHT, TEMPERATURE = 0.5, 0.1
+GROCERIES = 10
+CLOTHES = 4
+CLOTHES_MAX = 4000
+# Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
+WITH_ICONIC, AS_SHOWN = 0.6, 0.6
 # Rows for classes to come: products times hue turns, and the groceries.
 CLASSES_MAX = 8192
-MEAN, STD = 127.5, 64.0
-RESCAN_S = 600.0
+RESCAN_S = 420.0
 # Goods that were learnt, mixed into the gallery of the validation.
 OTHERS_MAX = 60
 
@@ -49,7 +43,11 @@ Labelled = tuple[list[Picture], list[str]]
 class Goods:
     """Everything there is to learn from by now, and how a batch is drawn from it."""
 
-    def __init__(self, data: Path, renders: Path) -> None:
+    classes = (CLASSES_MAX,)
+
+    def __init__(self, data: Path, renders: Path, names: Path) -> None:
+        self._names_file = names
+        self._names: dict[str, int] = json.loads(names.read_text()) if names.exists() else {}
         self.groceries = groceries(data, "train")
         self.iconic = iconic_cutouts(data)
         self.clothes = clothes(data, "train", CLOTHES_MAX)
@@ -67,8 +65,21 @@ class Goods:
         cutouts = [view for product in found for view in product.views] or list(self.iconic.values())
         self.stock = Stock(cutouts, backgrounds(renders, validation=False), self._clutter)
 
-    def batch(self, side_px: int, rng: Rng) -> Labelled:
-        """Return pictures and the names of what they show, two pictures a name."""
+    def batch(self, side_px: int, rng: Rng) -> Batch:
+        """Draw one batch; a class gets its number when it is first seen."""
+        pictures, names = self._drawn(side_px, rng)
+        before = len(self._names)
+        labels = [
+            UNCLASSED if name.startswith("clothes:") else self._names.setdefault(name, len(self._names))
+            for name in names
+        ]
+        if len(self._names) > before:  # a run that is resumed must number them alike
+            self._names_file.write_text(json.dumps(self._names))
+        instances = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        return Batch(pictures, [instances[name] for name in names], [0] * len(names), labels)
+
+    def _drawn(self, side_px: int, rng: Rng) -> Labelled:
+        """Return pictures and the names of what they show, two or three pictures a name."""
         pictures: list[Picture] = []
         names: list[str] = []
         categories = list(self.by_category)
@@ -77,9 +88,7 @@ class Goods:
             self._add_products(self.by_category[categories[index]], side_px, rng, pictures, names)
         classes = list(self.groceries)
         for index in rng.choice(len(classes), GROCERIES + 2 * (CATEGORIES - few), replace=False):
-            for _ in range(2):
-                pictures.append(self._grocery(classes[index], side_px, rng))
-                names.append(f"grocery:{classes[index]}")
+            self._add_grocery(classes[index], side_px, rng, pictures, names)
         for index in rng.choice(len(self.clothes), CLOTHES, replace=False):
             pictures += [scene_crop(self.clothes[index], side_px, rng) for _ in range(2)]
             names += [f"clothes:{index}"] * 2
@@ -106,136 +115,21 @@ class Goods:
             pictures.append(photo_crop(shown[1], self.stock, side_px, rng))
             names += [name] * 2
 
-    def _grocery(self, name: str, side_px: int, rng: Rng) -> Picture:
-        """Return a crop of a grocery photo, or of its catalogue picture put elsewhere."""
-        if rng.random() < 0.25:
-            rgba = self.iconic[name]
-            return studio_crop(rgba, side_px, rng) if rng.random() < 0.4 else photo_crop(rgba, self.stock, side_px, rng)
+    def _add_grocery(self, name: str, side_px: int, rng: Rng, pictures: list[Picture], names: list[str]) -> None:
+        """Add two photos of a grocery class, and most times its catalogue picture, as it is or put elsewhere."""
         photos = self.groceries[name]
-        return scene_crop(photos[rng.integers(len(photos))], side_px, rng)
+        chosen = rng.choice(len(photos), min(2, len(photos)), replace=False)
+        added = [scene_crop(photos[at], side_px, rng) for at in chosen]
+        if rng.random() < WITH_ICONIC:
+            rgba = self.iconic[name]
+            shown = rng.random() < AS_SHOWN
+            added.append(studio_crop(rgba, side_px, rng) if shown else photo_crop(rgba, self.stock, side_px, rng))
+        pictures += added
+        names += [f"grocery:{name}"] * len(added)
 
 
-def as_input(pictures: list[Picture]) -> torch.Tensor:
-    """Return pictures as the model's input (n, 3, side, side), channels last in memory."""
-    return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().sub_(MEAN).div_(STD)
-
-
-def margin_loss(vectors: torch.Tensor, prototypes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Return the cosine softmax with margin of (n, 256) vectors against (classes, 256)."""
-    cosines = vectors @ functional.normalize(prototypes).T
-    cosines = cosines - MARGIN * functional.one_hot(labels, prototypes.shape[0])
-    return functional.cross_entropy(SCALE * cosines, labels, label_smoothing=SMOOTHING)
-
-
-def contrast_loss(vectors: torch.Tensor, instances: torch.Tensor) -> torch.Tensor:
-    """Return the supervised contrastive loss: each vector finds its like among the batch."""
-    near = vectors @ vectors.T / TEMPERATURE
-    near.fill_diagonal_(-1e9)
-    like = (instances[:, None] == instances[None, :]).float().fill_diagonal_(0)
-    logs = near - near.logsumexp(1, keepdim=True)
-    return -((logs * like).sum(1) / like.sum(1).clamp(min=1)).mean()
-
-
-class Prototypes(torch.nn.Module):
-    """One direction per class; classes get their rows as they are first seen."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows = torch.nn.Parameter(torch.randn(CLASSES_MAX, DIM) * 0.05)
-        self.names: dict[str, int] = {}
-
-    def labels(self, names: list[str]) -> torch.Tensor:
-        """Return the class of each name, -1 for clothing, whose photos are no classes."""
-        return torch.tensor(
-            [-1 if name.startswith("clothes:") else self.names.setdefault(name, len(self.names)) for name in names]
-        )
-
-
-class Run:
-    """One training run: model, average, prototypes, optimiser, and how far it is."""
-
-    def __init__(self, out: Path, minutes: float, resume: bool) -> None:
-        self.model: Any = Embedder().to(memory_format=torch.channels_last)
-        self.prototypes = Prototypes()
-        self.ema = deepcopy(self.model)
-        self.optimizer = optimizer_for([self.model, self.prototypes], LR_MAX, WEIGHT_DECAY)
-        self.step, self.elapsed_s, self.budget_s = 0, 0.0, minutes * 60
-        self.path = out / "embedder.ckpt"
-        if resume and self.path.exists():
-            self._load(torch.load(self.path, weights_only=True))
-
-    def _load(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
-        self.model.load_state_dict(state["model"])
-        self.ema.load_state_dict(state["ema"])
-        self.prototypes.load_state_dict(state["prototypes"])
-        self.prototypes.names = state["names"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.elapsed_s = state["step"], state["elapsed_s"]
-
-    @property
-    def progress(self) -> float:
-        """Return the share of the time budget that is used."""
-        return min(1.0, self.elapsed_s / self.budget_s)
-
-    @property
-    def side_px(self) -> int:
-        """Return the input size of this part of the run."""
-        return [side for start, side in SIZES_PX if self.progress >= start][-1]
-
-    def learn(self, pictures: torch.Tensor, names: list[str]) -> dict[str, float]:
-        """Take one step; return the losses and the share of crops that found their class."""
-        started_s = time.thread_time()
-        set_rate(self.optimizer, LR_MAX, self.progress, self.step)
-        labels = self.prototypes.labels(names)
-        order = {name: index for index, name in enumerate(dict.fromkeys(names))}
-        vectors = self.model(pictures.contiguous(memory_format=torch.channels_last))
-        known = labels >= 0
-        rows = self.prototypes.rows[: len(self.prototypes.names)]
-        by_class = margin_loss(vectors[known], rows, labels[known])
-        contrast = contrast_loss(vectors, torch.tensor([order[name] for name in names]))
-        self.optimizer.zero_grad(set_to_none=True)
-        (by_class + CONTRAST_WEIGHT * contrast).backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
-        self.optimizer.step()
-        self.step += 1
-        follow(self.ema, self.model, EMA_DECAY, self.step)
-        right = (vectors[known] @ functional.normalize(rows).T).argmax(1) == labels[known]
-        self.elapsed_s += time.thread_time() - started_s
-        return {"class_loss": float(by_class), "contrast": float(contrast), "right": float(right.float().mean())}
-
-    def save(self) -> None:
-        """Write the state to go on from, and the averaged model to export."""
-        state = {
-            "model": self.model.state_dict(),
-            "ema": self.ema.state_dict(),
-            "step": self.step,
-            "prototypes": self.prototypes.state_dict(),
-            "names": self.prototypes.names,
-            "optimizer": self.optimizer.state_dict(),
-            "elapsed_s": self.elapsed_s,
-        }
-        torch.save(state, self.path.with_suffix(".tmp"))
-        self.path.with_suffix(".tmp").replace(self.path)
-        torch.save(
-            {"embedder": self.ema.state_dict(), "side_px": SIZES_PX[-1][1], "mean": MEAN, "std": STD},
-            self.path.with_suffix(".pt"),
-        )
-
-
-@torch.no_grad()
-def embedded(model: Any, pictures: list[Picture]) -> torch.Tensor:
-    """Return the unit vectors of pictures, (n, 256)."""
-    model.eval()
-    parts = [
-        model(as_input(pictures[i : i + 64]).contiguous(memory_format=torch.channels_last))
-        for i in range(0, len(pictures), 64)
-    ]
-    return torch.cat(parts)
-
-
-def evaluate(model: Any, data: Path, renders: Path, side_px: int) -> dict[str, float]:
-    """Return recall of held-out rendered products: photo crops against two studio views each."""
+def unseen_recall(model: Any, data: Path, renders: Path, side_px: int) -> float:
+    """Return recall@1 of held-out rendered products: photo crops against two studio views each."""
     rng = np.random.default_rng(11)
     clutter = [photo for photos in groceries(data, "val").values() for photo in photos]
     asked = products(renders, validation=True)
@@ -251,11 +145,9 @@ def evaluate(model: Any, data: Path, renders: Path, side_px: int) -> dict[str, f
                 queries += [photo_crop(view, stock, side_px, rng) for view in views[2:] for _ in range(2)]
                 wanted += [name] * 2 * len(views[2:])
     if not queries:
-        return {}
-    order = (embedded(model, queries) @ embedded(model, gallery).T).argsort(1, descending=True)[:, :10].tolist()
-    ranked = [list(dict.fromkeys(owners[i] for i in row)) for row in order]
-    at = {k: float(np.mean([name in row[:k] for name, row in zip(wanted, ranked, strict=True)])) for k in (1, 5)}
-    return {"recall_at_1": at[1], "recall_at_5": at[5], "queries": len(queries), "gallery": len(set(owners))}
+        return NO_RECALL
+    nearest = (embedded(model, queries) @ embedded(model, gallery).T).argmax(1).tolist()
+    return float(np.mean([owners[at] == name for at, name in zip(nearest, wanted, strict=True)]))
 
 
 def main() -> None:
@@ -265,43 +157,26 @@ def main() -> None:
     parser.add_argument("--renders", type=Path, required=True, help="folder with train/ and backgrounds_train/")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--weights", type=Path, help="an earlier run's .pt to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
-    torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
-    train(args, Run(args.out, args.minutes, args.resume))
+    goods = Goods(args.data, args.renders, args.out / "names.json")
+    plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed)
+    run = Run(plan, goods, args.out, resume=args.resume)
+    if args.weights and not run.step:
+        run.start_from(args.weights)
 
+    def validate(model: Any) -> float:
+        goods.rescan(args.renders)
+        return unseen_recall(model, args.data, args.renders, plan.side_px(run.progress))
 
-def train(args: argparse.Namespace, run: Run) -> None:
-    """Take steps until the budget is used; save, measure and look for new renders on the way."""
-    goods = Goods(args.data, args.renders)
-    rng = np.random.default_rng(args.seed + run.step)
-
-    def made() -> tuple[torch.Tensor, list[str]]:
-        pictures, names = goods.batch(run.side_px, rng)
-        return as_input(pictures), names
-
-    queue = prefetched(made)
-    started_s = checked_s = time.monotonic()
-    run.model.train()
-    while run.progress < 1:
-        losses = run.learn(*queue.get())
-        if run.step % 25 == 0:
-            words = " ".join(f"{name} {value:.3f}" for name, value in losses.items())
-            print(
-                f"step {run.step} {run.side_px} px {100 * run.progress:.1f} % {words} products {goods.count} "
-                f"classes {len(run.prototypes.names)} wall {time.monotonic() - started_s:.0f} s",
-                flush=True,
-            )
-        if time.monotonic() - checked_s > RESCAN_S or run.progress >= 1:
-            run.save()
-            print(f"validation {evaluate(run.ema, args.data, args.renders, run.side_px)}", flush=True)
-            goods.rescan(args.renders)
-            checked_s = time.monotonic()
+    train(run, validate=validate, save_every_s=RESCAN_S)
 
 
 if __name__ == "__main__":

@@ -183,27 +183,35 @@ def measure_groceries(data: Path, embedder: Model) -> dict[str, float]:
     return figures
 
 
+def measure(archive: Path, told: argparse.Namespace, detector: Model) -> dict[str, float]:
+    """Return all figures of one embedder, each named by its set."""
+    embedder = Model(archive, told.threads)
+    figures: dict[str, float] = {}
+    if told.shop:
+        for name, cropped in (("shop", False), ("shop_cropped", True)):
+            shares = measure_shop(told.shop, detector, embedder, told.score_min, cropped)
+            figures |= {f"{name}.{key}": value for key, value in shares.items()}
+    if told.data:
+        figures |= {f"groceries.{key}": value for key, value in measure_groceries(told.data, embedder).items()}
+    return figures
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure and print, one column for each embedder."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detector", type=Path, required=True)
-    parser.add_argument("--embedder", type=Path, required=True)
+    parser.add_argument("--embedder", type=Path, required=True, nargs="+", help="one or more archives, side by side")
     parser.add_argument("--shop", type=Path, help="folder with catalog.csv, truth.jsonl and the pictures")
     parser.add_argument("--data", type=Path, help="folder with grocery/")
     parser.add_argument("--score-min", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
-    detector, embedder = Model(args.detector, args.threads), Model(args.embedder, args.threads)
-    told: dict[str, dict[str, float]] = {}
-    if args.shop:
-        told["shop"] = measure_shop(args.shop, detector, embedder, args.score_min, cropped=False)
-        told["shop_catalogue_cropped"] = measure_shop(args.shop, detector, embedder, args.score_min, cropped=True)
-    if args.data:
-        told["groceries"] = measure_groceries(args.data, embedder)
-    for name, figures in told.items():
-        print(name)
-        for key, value in figures.items():
-            print(f"  {key:<18}{value:>10}")
+    detector = Model(args.detector, args.threads)
+    told = {str(archive): measure(archive, args, detector) for archive in args.embedder}
+    for number, archive in enumerate(told, start=1):
+        print(f"({number}) {archive}")
+    for key in next(iter(told.values())):
+        print(f"  {key:<36}" + "".join(f"{figures[key]:>10.4g}" for figures in told.values()))
     print(json.dumps(told))
 
 

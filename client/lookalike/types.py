@@ -108,14 +108,29 @@ class Region:
     source: RegionSource
 
 
+class Match(StrEnum):
+    """What a score means, as it was measured for the embedding model; UNKNOWN where it does not say."""
+
+    UNKNOWN = "unknown"
+    SAME = "same"
+    SIMILAR = "similar"
+    WEAK = "weak"
+    NONE = "none"
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One product found; `score` is the cosine, -1 to 1, of its best picture `image_id`."""
+    """One product found; `score` is the cosine, -1 to 1, of its best picture `image_id`.
+
+    `match` says what that means, and `same_probability` how likely it is the very product: 0 where `match` is UNKNOWN.
+    """
 
     product: Product
     image_id: str
     score: float
     images_matched: int
+    match: Match = Match.UNKNOWN
+    same_probability: float = 0.0
 
 
 class MissingKind(StrEnum):
@@ -214,7 +229,8 @@ class SearchResult:
     """What one search found.
 
     `searched` is None when the query was a product or a vector. `image_token` stands for the photo in later calls,
-    for some minutes. `explanation` is there where it was asked for.
+    for some minutes. `explanation` is there where it was asked for. `nothing_alike` says that even the best hit is no
+    match: the shop has nothing like it.
     """
 
     search_id: str
@@ -226,6 +242,7 @@ class SearchResult:
     image_token: str
     model: str
     explanation: Explanation | None = None
+    nothing_alike: bool = False
 
 
 @dataclass(frozen=True, slots=True)

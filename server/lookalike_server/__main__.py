@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 USAGE = """usage: lookalike-server COMMAND ...
 
-  serve          serve search by picture over gRPC, and over HTTP with a page for shoppers
-  demo           start three shards and a server, fill a sample shop, search it, and keep serving
-  models export  make a model archive of a YOLO or a ResNet, for `serve --detector` or `--embedder`
-  version        print the version
+  serve    serve search by picture over gRPC, and over HTTP with a page for shoppers
+  demo     start three shards and a server, fill a sample shop, search it, and keep serving
+  models   list model archives; export, pull, fit-pca and calibrate them
+  train    train an embedder or a detector on your own shop
+  version  print the version
 
 lookalike-server COMMAND --help says more.
 """
@@ -39,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return serve(rest)
         case ["demo", *rest]:
             return demo(rest)
-        case ["models", "export", *rest]:
-            return export(rest)
+        case ["models", *rest]:
+            return models(rest)
+        case ["train", *rest]:
+            return train(rest)
         case ["version" | "--version"]:
             print(f"lookalike-server {VERSION}")
             return 0
@@ -76,33 +79,27 @@ def demo(argv: Sequence[str]) -> int:
     return run(run_demo(told.data_dir, told.port, once=told.once, page=Page(told.http_host, told.http_port)))
 
 
-def export(argv: Sequence[str]) -> int:
-    """Make a model archive."""
-    parser = argparse.ArgumentParser(
-        "lookalike-server models export", description="Makes a model archive; needs pip install 'lookalike[models]'."
-    )
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--detector", metavar="WEIGHTS", help="a YOLO: its name (yolo26n.pt), a .pt or an .onnx file")
-    kind.add_argument("--embedder", metavar="NAME", help="a ResNet of torchvision (resnet50), or a trained checkpoint")
-    parser.add_argument("--weights", help="a file with the ResNet's weights, in place of the downloaded ones")
-    parser.add_argument("--random", action="store_true", help="random weights: to measure speed without a download")
-    parser.add_argument("--size-px", type=int, default=640, help="the detector's input (default: 640)")
-    parser.add_argument("--out", type=Path, default=Path(), help="the folder to write to (default: this one)")
-    told = parser.parse_args(argv)
-    from lookalike_server.models.export import export_detector, export_embedder
+def models(argv: Sequence[str]) -> int:
+    """List models, or make and mend them."""
+    from lookalike_server.models.commands import run_models
 
-    stem = Path(told.detector or told.embedder).stem + ("-random" if told.random else "")
-    out: Path = told.out / f"{stem}.zip"
     try:
-        told.out.mkdir(parents=True, exist_ok=True)
-        if told.detector:
-            weights = f"{Path(told.detector).stem}.yaml" if told.random else told.detector
-            export_detector(weights, out, told.size_px)
-        else:
-            export_embedder(told.embedder, out, told.weights, told.random)
-    except (ServerError, OSError) as error:
+        print(run_models(argv))
+    except ServerError as error:
         return told_wrong(str(error))
-    print(f"wrote {out}; use it with: lookalike-server serve --{'detector' if told.detector else 'embedder'} {out}")
+    return 0
+
+
+def train(argv: Sequence[str]) -> int:
+    """Train a model on a shop's own pictures."""
+    from lookalike_server.train.commands import run_train
+
+    try:
+        print(run_train(argv))
+    except ServerError as error:
+        return told_wrong(str(error))
+    except KeyboardInterrupt:
+        return told_wrong("stopped; --resume goes on from the last checkpoint", 128 + signal.SIGINT)
     return 0
 
 

@@ -96,6 +96,11 @@ class Picture:
         self.width_px = width_px
         self.height_px = height_px
 
+    @classmethod
+    def of(cls, pixels: npt.NDArray[np.uint8]) -> "Picture":
+        """Return pixels (height, width, 3) RGB as a picture."""
+        return cls(Image.fromarray(pixels), pixels.shape[1], pixels.shape[0])
+
     @property
     def bytes_held(self) -> int:
         """Memory that the pixels take."""

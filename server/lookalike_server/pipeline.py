@@ -3,6 +3,7 @@
 Knows no wire: it takes what was checked and returns values.
 """
 
+import math
 import time
 import uuid
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from lookalike_server.deadline import Deadline
 from lookalike_server.errors import ModelMismatch, NotThere, TooLittleCoverage
 from lookalike_server.facets import FACETED_MAX, Facets, counted
 from lookalike_server.models.detector import DETECTIONS_MAX, SCORE_MIN
+from lookalike_server.models.match import Calibration, Level, Match
 from lookalike_server.query import PhotoQuery, ProductQuery, Search, VectorQuery
 from lookalike_server.regions import WHOLE_BOX, Box, Detection, Point, Whole, at_point
 from lookalike_server.timings import Timings
@@ -37,8 +39,17 @@ RESERVE_FRACTION = 0.1
 RESERVE_MAX_S = 0.25
 # Fractions of slots are sums of float32 on the wire: 2/3 asked and 2/3 answered must not differ by rounding.
 COVERAGE_SLACK = 1e-6
+# Of the parts of a photo a small one finds something alike by chance more often, and the best of several matches is one
+# of these. So a part costs this much of cosine for every e-fold by which it is smaller than the photo. On 296 photos of
+# groceries the right product came first for 37.8 % without it and 40.5 % with it (the whole photo alone: 40.2 %), on
+# the sample's 48 for 89.6 % and 93.8 %; from 0.03 to 0.08 the figures differ little.
+SMALLNESS_COST = 0.05
 # Of two exact matches the one that float32 puts ahead by its last bit is not the better one.
 SCORE_DIGITS = 5
+# A box has some area, however small.
+AREA_MIN = 1e-6
+# Less than any hit of any part.
+NOTHING_WORTH = -math.inf
 
 
 class Source(Enum):
@@ -69,6 +80,10 @@ class Answer:
     searched: Searched | None
     """None where the query was no photo."""
     hits: tuple[ProductHit, ...]
+    matches: tuple[Match, ...]
+    """What the score of each hit means; empty where the embedder does not say."""
+    nothing_alike: bool
+    """Whether even the best hit of all is no match, as far as the embedder can say."""
     coverage: Coverage
     timings: Timings
     search_ms: float
@@ -140,11 +155,14 @@ class Pipeline:
         search_ms = since_ms(asking)
         demand_coverage(found.coverage, search.coverage_min)
         hits, part = best_match(found, asked)
+        matches = judged(hits, self._vision.calibration, cost_of(asked, part))
         return Answer(
             search_id=uuid.uuid4().hex,
             detections=shown(asked.seen.detections) if asked.seen else (),
             searched=part,
             hits=hits[search.offset : search.offset + search.limit],
+            matches=matches[search.offset : search.offset + search.limit],
+            nothing_alike=self._vision.calibration is not None and nothing_alike(matches),
             coverage=found.coverage,
             timings=asked.seen.timings if asked.seen else Timings(),
             search_ms=search_ms,
@@ -226,15 +244,40 @@ def shown(detections: Sequence[Detection]) -> tuple[Detection, ...]:
 def best_match(found: Found, asked: Asked) -> tuple[tuple[ProductHit, ...], Searched | None]:
     """Return the hits of the part of the photo that matched best; of a product's pictures, those of all together."""
     if asked.parts:
-        # max() keeps the first of equals: a sure detection is preferred, the whole photo comes last.
-        best = max(range(len(asked.parts)), key=lambda i: round(top_score(found.answers[i]), SCORE_DIGITS))
+        # max() keeps the first of equals: the surer detection.
+        best = max(range(len(asked.parts)), key=lambda i: worth(found.answers[i], asked.parts[i].box))
         return tuple(found.answers[best]), asked.parts[best]
     return tuple(hit for hit in joined(found.answers) if hit.product_id != asked.leave_out), None
 
 
-def top_score(hits: Sequence[ProductHit]) -> float:
-    """Return the score of the best hit; of none, less than any score."""
-    return hits[0].score if hits else -2.0
+def judged(hits: Sequence[ProductHit], calibration: Calibration | None, cost: float) -> tuple[Match, ...]:
+    """Return what each hit's score, less `cost`, means; nothing where the embedder does not say."""
+    return tuple(calibration.judge(hit.score - cost) for hit in hits) if calibration else ()
+
+
+def nothing_alike(matches: Sequence[Match]) -> bool:
+    """Say whether even the best of all hits is no match."""
+    return not matches or matches[0].level is Level.NONE
+
+
+def cost_of(asked: Asked, part: Searched | None) -> float:
+    """Return what is taken off the scores of the part that won over others: it may have won by chance.
+
+    Without this, 4.4 % of the grocery photos had a wrong best hit that was called the same, with it 1.4 %.
+    """
+    return smallness_cost(part.box) if part and len(asked.parts) > 1 else 0.0
+
+
+def smallness_cost(box: Box) -> float:
+    """Return how much better a part of a photo must match than the whole."""
+    return SMALLNESS_COST * -math.log(max(box.area, AREA_MIN))
+
+
+def worth(hits: Sequence[ProductHit], box: Box) -> float:
+    """Return what the best hit of a part of a photo is worth beside those of other parts."""
+    if not hits:
+        return NOTHING_WORTH
+    return round(hits[0].score - smallness_cost(box), SCORE_DIGITS)
 
 
 def joined(answers: Sequence[Sequence[ProductHit]]) -> list[ProductHit]:

@@ -17,6 +17,7 @@ from lookalike_server.errors import TokenExpired
 from lookalike_server.image import Picture
 from lookalike_server.models.detector import DETECTIONS_MAX, Detector, DetectorInput
 from lookalike_server.models.embedder import Embedder
+from lookalike_server.models.match import Calibration
 from lookalike_server.models.session import RUNS_MAX, FloatArray
 from lookalike_server.regions import Box, Detection
 from lookalike_server.timings import Timings
@@ -130,6 +131,11 @@ class Vision:
     def embedder_id(self) -> str:
         """The embedder as "name@version+digest"; vectors of two of them never meet."""
         return self._embedder.id
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What the embedder's cosines mean; None where it does not say."""
+        return self._embedder.calibration
 
     async def see(self, photo: Photo, deadline: Deadline, *, detect: bool, keep: bool = True) -> Seen:
         """Decode `photo`, or find it by its token; with `detect`, look for products; with `keep`, give it a token.

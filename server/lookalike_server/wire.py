@@ -1,6 +1,7 @@
 """Writes what shoppers and shops are answered as messages. Pure: checks nothing, asks nobody."""
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from lookalike_router.filter import Json
 from lookalike_server.activity import Minute
 from lookalike_server.catalog import Listed
 from lookalike_server.facets import Facets
+from lookalike_server.models.match import Level, Match
 from lookalike_server.pipeline import Answer, Detected, Embedded, Searched, Source
 from lookalike_server.product import Outcome, StoredPicture, StoredProduct, Upserted
 from lookalike_server.regions import Box, Detection
@@ -31,6 +33,12 @@ TROUBLES = {
     Trouble.FAILED: search_pb2.Coverage.Reason.KIND_FAILED,
     Trouble.REFUSED: search_pb2.Coverage.Reason.KIND_REFUSED,
 }
+LEVELS = {
+    Level.SAME: search_pb2.Hit.MATCH_SAME,
+    Level.SIMILAR: search_pb2.Hit.MATCH_SIMILAR,
+    Level.WEAK: search_pb2.Hit.MATCH_WEAK,
+    Level.NONE: search_pb2.Hit.MATCH_NONE,
+}
 OUTCOMES = {
     Outcome.CREATED: catalog_pb2.UpsertProductResponse.OUTCOME_CREATED,
     Outcome.UPDATED: catalog_pb2.UpsertProductResponse.OUTCOME_UPDATED,
@@ -44,13 +52,14 @@ def search_response(answer: Answer) -> search_pb2.SearchResponse:
         search_id=answer.search_id,
         detections=[detection(one) for one in answer.detections],
         searched=region(answer.searched) if answer.searched else None,
-        hits=[hit(one) for one in answer.hits],
+        hits=[hit(*one) for one in zip_longest(answer.hits, answer.matches)],
         coverage=coverage(answer.coverage),
         timings=timings(answer.timings, answer.search_ms, answer.total_ms),
         image_token=answer.token,
         model=answer.model,
         explanation=explanation(answer.explained) if answer.explained is not None else None,
         facets=facets(answer.facets) if answer.facets is not None else None,
+        nothing_alike=answer.nothing_alike,
     )
 
 
@@ -96,11 +105,16 @@ def vector(values: npt.NDArray[np.float32], model: str) -> catalog_pb2.Vector:
     return catalog_pb2.Vector(values=values.tolist(), model=model)
 
 
-def hit(one: ProductHit) -> search_pb2.Hit:
-    """Write one product found, with its best picture."""
+def hit(one: ProductHit, match: Match | None) -> search_pb2.Hit:
+    """Write one product found, with its best picture and what its score means."""
     product = StoredProduct(one.product_id, one.attributes, (StoredPicture.of(one.image_id, one.picture),))
     return search_pb2.Hit(
-        product=product_message(product), image_id=one.image_id, score=one.score, images_matched=one.images_matched
+        product=product_message(product),
+        image_id=one.image_id,
+        score=one.score,
+        images_matched=one.images_matched,
+        match=LEVELS[match.level] if match else search_pb2.Hit.MATCH_UNSPECIFIED,
+        same_probability=match.probability if match else 0.0,
     )
 
 

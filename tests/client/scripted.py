@@ -27,6 +27,8 @@ class ScriptedShop(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catal
         self.coverage = search_pb2.Coverage(shards_asked=1, shards_answered=1, slots_fraction=1.0)
         self.explanation = search_pb2.Explanation()
         self.scores = 1.0
+        self.match: search_pb2.Hit.Match.ValueType = search_pb2.Hit.MATCH_UNSPECIFIED
+        self.nothing_alike = False
         self.health = health.HealthServicer()
         self.server = grpc.server(
             futures.ThreadPoolExecutor(max_workers=8), options=[("grpc.max_receive_message_length", 32 * 2**20)]
@@ -161,7 +163,14 @@ class ScriptedShop(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catal
         limit = request.limit if request.HasField("limit") else 10
         chosen = sorted(self.products.values(), key=lambda product: product.product_id)
         hits = [
-            search_pb2.Hit(product=product, image_id=product.images[0].image_id, score=self.scores, images_matched=1)
+            search_pb2.Hit(
+                product=product,
+                image_id=product.images[0].image_id,
+                score=self.scores,
+                images_matched=1,
+                match=self.match,
+                same_probability=0.5 if self.match else 0.0,
+            )
             for product in chosen[request.offset : request.offset + limit]
         ]
         region = search_pb2.Region(box=_detection().box, source=search_pb2.Region.SOURCE_DETECTION)
@@ -175,6 +184,7 @@ class ScriptedShop(search_pb2_grpc.SearchServiceServicer, catalog_pb2_grpc.Catal
             image_token="token",
             model=MODEL,
             explanation=self.explanation if request.explain else None,
+            nothing_alike=self.nothing_alike,
         )
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import lookalike
 from lookalike.cli.app import app
+from lookalike.v1 import search_pb2
 from tests.client.script import AWAY, Refusal
 from tests.client.scripted import ScriptedShop
 from tests.client.typed import Cli, said
@@ -142,6 +143,16 @@ def test_a_search_shows_products_and_what_was_seen(cli: Cli, filled: ScriptedSho
     assert "Mug [0]" in result.stdout
     assert "24.90 EUR" in result.stdout
     assert "searched: the product that matched best (0.25,0.125,0.75,0.5)" in result.stdout
+
+
+def test_a_search_says_in_words_what_a_score_means(cli: Cli, filled: ScriptedShop, photo: Path) -> None:
+    assert "match" not in cli("search", photo, COLUMNS="120").stdout.splitlines()[0]
+    filled.match, filled.nothing_alike = search_pb2.Hit.MATCH_SIMILAR, True
+    result = cli("search", photo, COLUMNS="120")
+    assert "similar 50%" in result.stdout
+    assert "nothing like it in this shop" in result.stderr
+    told = said(cli("search", photo, "--json"))
+    assert (told["hits"][0]["match"], told["nothing_alike"]) == ("similar", True)
 
 
 def test_a_search_sends_what_was_typed(cli: Cli, filled: ScriptedShop, photo: Path) -> None:

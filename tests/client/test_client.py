@@ -91,6 +91,16 @@ def test_a_search_says_all_that_the_server_said(shop: Shop, server: ScriptedShop
     assert (result.image_token, result.model, result.timings.total_ms) == ("token", MODEL, 12.5)
 
 
+def test_a_hit_says_what_its_score_means(shop: Shop, server: ScriptedShop) -> None:
+    shop.upsert(MUG)
+    open_ended = shop.search(b"photo")
+    assert (open_ended.hits[0].match, open_ended.hits[0].same_probability) == (lookalike.Match.UNKNOWN, 0.0)
+    server.match, server.nothing_alike = search_pb2.Hit.MATCH_NONE, True
+    judged = shop.search(b"photo")
+    assert (judged.hits[0].match, judged.hits[0].same_probability) == (lookalike.Match.NONE, 0.5)
+    assert judged.nothing_alike
+
+
 def test_an_answer_that_may_lack_the_newest_is_not_complete(shop: Shop, server: ScriptedShop) -> None:
     assert shop.search(b"photo").coverage.complete
     server.coverage.behind.append("a")

@@ -5,9 +5,9 @@ import pytest
 
 pytest.importorskip("cv2", reason="needs pip install 'lookalike[models]'")
 
-from training.composites import Stock, letterboxed, overlaps, photo, place
-from training.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, studio_crop
-from training.pictures import Picture, trimmed
+from lookalike_server.train.composites import Stock, letterboxed, overlaps, photo, place
+from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, studio_crop
+from lookalike_server.train.pictures import Picture, trimmed
 
 
 def cutout(width: int, height: int, colour: tuple[int, int, int]) -> Picture:

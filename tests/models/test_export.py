@@ -15,6 +15,7 @@ onnxruntime: Any = pytest.importorskip("onnxruntime")
 
 from lookalike_server.models import export  # noqa: E402 - after the skip
 from lookalike_server.models.export import ExportError, Facts, export_detector, export_embedder  # noqa: E402
+from tests.server.tiny import detector_network  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's tracing warns about itself
 
@@ -126,3 +127,23 @@ def test_a_checkpoint_of_our_training_is_exported(tmp_path: Path) -> None:
     manifest, session = opened(export_embedder(str(tmp_path / "own.pt"), tmp_path / "own.zip"))
     assert manifest["input"]["mean"] == [0.5, 0.5, 0.5]
     assert session.run(None, {"images": np.zeros((2, 3, 64, 64), np.float32)})[0].shape == (2, 256)
+
+
+def test_an_onnx_with_another_output_than_a_yolos_is_refused(tmp_path: Path) -> None:
+    onnx: Any = pytest.importorskip("onnx")
+    model = onnx.load_from_string(detector_network([(0, 0, 1, 1, 1, 0, 0)]))
+    onnx.helper.set_model_props(model, {"names": "{0: 'product'}"})
+    onnx.save(model, str(tmp_path / "odd.onnx"))
+    with pytest.raises(ExportError, match=r"gives \[1, 1, 7\], not 1x300x6 or 1x5xN: not a YOLO detector"):
+        export_detector(str(tmp_path / "odd.onnx"), tmp_path / "out.zip", size_px=32)
+
+
+def test_an_export_that_fails_leaves_the_archive_that_was_there(tmp_path: Path) -> None:
+    (tmp_path / "out.zip").write_bytes(b"the model that serves")
+    (tmp_path / "other.pt").write_bytes(b"no weights at all")
+    with pytest.raises(ExportError, match="not a YOLO"):
+        export_detector(str(tmp_path / "other.pt"), tmp_path / "out.zip")
+    with pytest.raises(ExportError, match="not a checkpoint"):
+        export_embedder(str(tmp_path / "other.pt"), tmp_path / "out.zip")
+    assert (tmp_path / "out.zip").read_bytes() == b"the model that serves"
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["other.pt", "out.zip"]

@@ -66,13 +66,14 @@ async def open_shop(
     limits: VisionLimits | None = None,
     deadline_s: float = CALL_S,
     shard_deadline_s: float = CALL_S,
+    match: dict[str, float] | None = None,
 ) -> AsyncIterator[Shop]:
     """Run a service over `shards`, which bear the names of replicas: three of one replica each unless told.
 
     A replica that is added later is found by its address among `spare`, or else made. A second service over the same
     folder and shards is another server of the same shop.
     """
-    vision = Vision(tiny_detector(folder, detections), tiny_embedder(folder), limits)
+    vision = Vision(tiny_detector(folder, detections), tiny_embedder(folder, match=match), limits)
     router = await opened(folder, memory_shards() if shards is None else shards, spare)
     serving = Serving(vision, router, deadline_s=deadline_s, shard_deadline_s=shard_deadline_s)
     await serving.start("127.0.0.1", 0)

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from lookalike_router.answer import Coverage, Found, Missing, ProductHit, Trouble
 from lookalike_server.deadline import Deadline
 from lookalike_server.errors import TooLittleCoverage
+from lookalike_server.models.match import Calibration, Level
 from lookalike_server.pipeline import (
     CANDIDATES_MAX,
     Asked,
@@ -13,8 +14,10 @@ from lookalike_server.pipeline import (
     Source,
     best_match,
     candidates,
+    cost_of,
     demand_coverage,
     joined,
+    judged,
     shard_deadline_s,
     shown,
 )
@@ -81,11 +84,31 @@ def test_no_more_than_the_surest_few_are_tried() -> None:
 def test_the_better_match_wins_and_not_the_better_box() -> None:
     found = Found([[hit("a", 0.5)], [hit("b", 0.6)]], ALL)
     assert best_match(found, asked(PARTS)) == ((hit("b", 0.6),), PARTS[1])
+    found = Found([[hit("a", 0.7)], [hit("b", 0.6)]], ALL)
+    assert best_match(found, asked(PARTS)) == ((hit("a", 0.7),), PARTS[0])
 
 
-def test_of_equal_matches_the_detection_wins_though_float32_sees_a_difference() -> None:
+def test_of_equal_matches_the_surer_detection_wins_though_float32_sees_a_difference() -> None:
+    parts = (Searched(LEFT, Source.DETECTION), Searched(RIGHT, Source.DETECTION))
     found = Found([[hit("a", 0.9999999)], [hit("b", 1.0)]], ALL)
-    assert best_match(found, asked(PARTS))[1] == PARTS[0]
+    assert best_match(found, asked(parts))[1] == parts[0]
+
+
+def test_a_small_part_must_match_better_than_a_large_one() -> None:
+    small = (Searched(Box(0, 0, 0.1, 0.1), Source.DETECTION), PARTS[1])
+    by_chance, truly = (Found([[hit("a", score)], [hit("b", 0.6)]], ALL) for score in (0.7, 0.9))
+    assert best_match(by_chance, asked(small))[1] == PARTS[1]
+    assert best_match(truly, asked(small))[1] == small[0]
+
+
+def test_a_part_that_won_over_others_must_score_more_for_the_same_word() -> None:
+    calibration = Calibration(20.0, -10.0, 0.9, 0.5, 0.1)
+    small = Searched(Box(0, 0, 0.1, 0.1), Source.DETECTION)
+    hits = (hit("a", 0.7),)
+    chosen, given = (judged(hits, calibration, cost_of(asked(parts), small)) for parts in ((small, PARTS[1]), (small,)))
+    assert (chosen[0].level, given[0].level) == (Level.WEAK, Level.SAME)
+    assert judged(hits, None, 0.0) == ()
+    assert cost_of(asked(PARTS), PARTS[1]) == cost_of(asked(()), None) == 0
 
 
 def test_a_part_that_finds_something_wins_over_one_that_finds_nothing() -> None:

@@ -11,7 +11,10 @@ from lookalike.v1 import admin_pb2, catalog_pb2, search_pb2
 from tests.parts.service import BLUE, CALL_S, GREEN, PURPLE, RED, Shop, open_shop, product
 from tests.server.photos import encoded, jpeg, plain
 
+# What the tiny embedder makes of two colours is far above 0 where grey fills a letterbox.
+MATCH = {"slope": 20.0, "offset": -10.0, "same_min": 0.9, "similar_min": 0.5, "weak_min": 0.1}
 R = search_pb2.Region
+H = search_pb2.Hit
 C = catalog_pb2.UpsertProductResponse
 WHOLE = search_pb2.WholeImage()
 
@@ -77,6 +80,34 @@ async def test_nothing_in_the_shop_is_no_error(shop: Shop) -> None:
     assert not found.hits
     assert found.searched.source == R.SOURCE_DETECTION
     assert found.coverage.slots_fraction == 1
+
+
+async def test_a_hit_says_what_its_score_means(tmp_path: Path) -> None:
+    async with open_shop(tmp_path, match=MATCH) as shop:
+        await shop.put(product("red", RED), product("purple", PURPLE), product("green", GREEN))
+        found = await search(shop, image=halves(RED, RED), whole_image=WHOLE)
+        words = [(hit.product.product_id, hit.match) for hit in found.hits]
+        assert words == [("red", H.MATCH_SAME), ("purple", H.MATCH_SAME), ("green", H.MATCH_NONE)]
+        assert found.hits[0].same_probability > 0.99 > 0.02 > found.hits[2].same_probability
+        assert not found.nothing_alike
+        second_page = await search(shop, image=halves(RED, RED), whole_image=WHOLE, offset=2)
+        assert [hit.match for hit in second_page.hits] == [H.MATCH_NONE]
+        assert not second_page.nothing_alike
+
+
+async def test_a_shop_that_has_nothing_alike_says_so_and_shows_what_it_has(tmp_path: Path) -> None:
+    async with open_shop(tmp_path, match=MATCH) as shop:
+        assert (await search(shop, image=halves(RED, RED), whole_image=WHOLE)).nothing_alike
+        await shop.put(product("green", GREEN))
+        found = await search(shop, image=halves(RED, RED), whole_image=WHOLE)
+        assert (ids(found), found.nothing_alike) == (["green"], True)
+
+
+async def test_an_embedder_that_does_not_say_what_scores_mean_leaves_it_open(shop: Shop) -> None:
+    await shop.put(product("green", GREEN))
+    found = await search(shop, image=halves(RED, RED))
+    assert (found.hits[0].match, found.hits[0].same_probability) == (H.MATCH_UNSPECIFIED, 0)
+    assert not found.nothing_alike
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from lookalike_router.answer import Coverage, Explained, Missing, Trouble
 from lookalike_router.filter import Json
 from lookalike_server import wire
 from lookalike_server.complaints import Complaints
+from lookalike_server.models.match import Level
 from lookalike_server.pipeline import Source
 from lookalike_server.product import Outcome, StoredPicture, StoredProduct
 from lookalike_server.product_checks import checked_attributes
@@ -15,6 +16,7 @@ def test_every_word_of_the_domain_has_a_word_on_the_wire() -> None:
     assert set(wire.SOURCES) == set(Source)
     assert set(wire.TROUBLES) == set(Trouble)
     assert set(wire.OUTCOMES) == set(Outcome)
+    assert set(wire.LEVELS) == set(Level)
 
 
 def test_a_product_comes_back_as_it_was_sent() -> None:

@@ -85,10 +85,10 @@ def write_archive(path: Path, content: bytes, manifest: dict[str, Any]) -> Path:
     return path
 
 
-def tiny_embedder(folder: Path, batch: int | str = "n") -> Embedder:
-    """Load an embedder that knows mean colours."""
+def tiny_embedder(folder: Path, batch: int | str = "n", **changes: Any) -> Embedder:
+    """Load an embedder that knows mean colours; `changes` are entries of its manifest."""
     content = embedder_network(batch)
-    archive = write_archive(folder / "embedder.zip", content, manifest_of(content, "embedder"))
+    archive = write_archive(folder / "embedder.zip", content, manifest_of(content, "embedder", **changes))
     return load_embedder(archive, ONE_THREAD)
 
 

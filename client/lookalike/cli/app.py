@@ -2,7 +2,7 @@
 
 import typer
 
-from lookalike.cli.commands import doctor, importing, product, rebalance, replicas, search, shards, verify
+from lookalike.cli.commands import doctor, evaluate, importing, product, rebalance, replicas, search, shards, verify
 from lookalike.cli.desk import EXIT_CODES
 
 app = typer.Typer(
@@ -13,6 +13,7 @@ app = typer.Typer(
 )
 app.command("import")(importing.import_feed)
 app.command()(search.search)
+app.command("eval")(evaluate.evaluate)
 app.add_typer(product.app, name="product")
 app.add_typer(shards.app, name="shards")
 app.add_typer(replicas.app, name="replicas")

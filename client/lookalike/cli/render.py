@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookalike.cli.importing import Tally
-from lookalike.types import Box, Coverage, Detection, Hit, Product, Region, RegionSource, SearchResult
+from lookalike.types import Box, Coverage, Detection, Hit, Match, Product, Region, RegionSource, SearchResult
 
 _WHY = {
     RegionSource.BOX: "the box that you gave",
@@ -19,12 +19,17 @@ _WHY = {
 }
 
 
+_STYLES = {Match.SAME: "green", Match.SIMILAR: "yellow", Match.WEAK: "", Match.NONE: "dim", Match.UNKNOWN: "dim"}
+
+
 def hits(found: Sequence[Hit]) -> Table:
     """Draw the products found, best first."""
-    table = columns("#", "score", "product", "title", "price", "category", right=("#", "score", "price"))
+    told = any(hit.match is not Match.UNKNOWN for hit in found)
+    titles = ("#", "score", *(("match",) if told else ()), "product", "title", "price", "category")
+    table = columns(*titles, right=("#", "score", "price"))
     for rank, hit in enumerate(found, start=1):
-        product = hit.product
-        table.add_row(str(rank), f"{hit.score:.3f}", *map(Text, _line(product)))
+        match = (Text(f"{hit.match.value} {hit.same_probability:.0%}", _STYLES[hit.match]),) if told else ()
+        table.add_row(str(rank), f"{hit.score:.3f}", *match, *map(Text, _line(hit.product)))
     return table
 
 

@@ -163,6 +163,7 @@ class SearchResponse(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     EXPLANATION_FIELD_NUMBER: builtins.int
     FACETS_FIELD_NUMBER: builtins.int
+    NOTHING_ALIKE_FIELD_NUMBER: builtins.int
     search_id: builtins.str
     """Names this search, for events and support."""
     image_token: builtins.str
@@ -171,6 +172,10 @@ class SearchResponse(google.protobuf.message.Message):
     """
     model: builtins.str
     """The embedding model, as "name@version+digest"."""
+    nothing_alike: builtins.bool
+    """Whether the shop has nothing like it: even its best hit, on whichever page, is MATCH_NONE, or there is none. The
+    hits are there all the same. False where the embedding model does not say what its scores mean.
+    """
     @property
     def detections(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Detection]:
         """The products seen in the picture, best first, so that a shopper can tap another one.
@@ -214,9 +219,10 @@ class SearchResponse(google.protobuf.message.Message):
         model: builtins.str = ...,
         explanation: global___Explanation | None = ...,
         facets: global___Facets | None = ...,
+        nothing_alike: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["coverage", b"coverage", "explanation", b"explanation", "facets", b"facets", "searched", b"searched", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "explanation", b"explanation", "facets", b"facets", "hits", b"hits", "image_token", b"image_token", "model", b"model", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["coverage", b"coverage", "detections", b"detections", "explanation", b"explanation", "facets", b"facets", "hits", b"hits", "image_token", b"image_token", "model", b"model", "nothing_alike", b"nothing_alike", "search_id", b"search_id", "searched", b"searched", "timings", b"timings"]) -> None: ...
 
 global___SearchResponse = SearchResponse
 
@@ -409,16 +415,55 @@ class Hit(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _Match:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _MatchEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Hit._Match.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        MATCH_UNSPECIFIED: Hit._Match.ValueType  # 0
+        """The embedding model does not say what its scores mean."""
+        MATCH_SAME: Hit._Match.ValueType  # 1
+        """Very likely the same product."""
+        MATCH_SIMILAR: Hit._Match.ValueType  # 2
+        """As likely as not another product of the same kind."""
+        MATCH_WEAK: Hit._Match.ValueType  # 3
+        """Something of a likeness."""
+        MATCH_NONE: Hit._Match.ValueType  # 4
+        """No likeness worth showing as one."""
+
+    class Match(_Match, metaclass=_MatchEnumTypeWrapper):
+        """A score in words."""
+
+    MATCH_UNSPECIFIED: Hit.Match.ValueType  # 0
+    """The embedding model does not say what its scores mean."""
+    MATCH_SAME: Hit.Match.ValueType  # 1
+    """Very likely the same product."""
+    MATCH_SIMILAR: Hit.Match.ValueType  # 2
+    """As likely as not another product of the same kind."""
+    MATCH_WEAK: Hit.Match.ValueType  # 3
+    """Something of a likeness."""
+    MATCH_NONE: Hit.Match.ValueType  # 4
+    """No likeness worth showing as one."""
+
     PRODUCT_FIELD_NUMBER: builtins.int
     IMAGE_ID_FIELD_NUMBER: builtins.int
     SCORE_FIELD_NUMBER: builtins.int
     IMAGES_MATCHED_FIELD_NUMBER: builtins.int
+    MATCH_FIELD_NUMBER: builtins.int
+    SAME_PROBABILITY_FIELD_NUMBER: builtins.int
     image_id: builtins.str
     """Its picture that matched best."""
     score: builtins.float
     """How alike they are: the cosine of the two vectors, -1 to 1, of that picture."""
     images_matched: builtins.int
     """How many of the product's pictures were among the nearest; at least 1."""
+    match: global___Hit.Match.ValueType
+    """What `score` means, as it was measured for the embedding model on pictures that it was not trained on. Where the
+    server chose among several parts of a picture, a small one must score more, as it may have won by chance.
+    """
+    same_probability: builtins.float
+    """How likely this is the very product, 0 to 1; 0 where `match` is unspecified."""
     @property
     def product(self) -> lookalike.v1.catalog_pb2.Product:
         """The product, with the one picture that matched best, without its content or vector."""
@@ -430,9 +475,11 @@ class Hit(google.protobuf.message.Message):
         image_id: builtins.str = ...,
         score: builtins.float = ...,
         images_matched: builtins.int = ...,
+        match: global___Hit.Match.ValueType = ...,
+        same_probability: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["product", b"product"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "images_matched", b"images_matched", "product", b"product", "score", b"score"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["image_id", b"image_id", "images_matched", b"images_matched", "match", b"match", "product", b"product", "same_probability", b"same_probability", "score", b"score"]) -> None: ...
 
 global___Hit = Hit
 

@@ -17,6 +17,7 @@ from lookalike.types import (
     EmbedResult,
     Explanation,
     Hit,
+    Match,
     MissingKind,
     MissingShard,
     Point,
@@ -39,6 +40,12 @@ _SOURCES = {
     pb.Region.SOURCE_DETECTION: RegionSource.DETECTION,
     pb.Region.SOURCE_WHOLE_IMAGE_MATCHED_BETTER: RegionSource.WHOLE_IMAGE_MATCHED_BETTER,
     pb.Region.SOURCE_NOTHING_DETECTED: RegionSource.NOTHING_DETECTED,
+}
+_MATCHES = {
+    pb.Hit.MATCH_SAME: Match.SAME,
+    pb.Hit.MATCH_SIMILAR: Match.SIMILAR,
+    pb.Hit.MATCH_WEAK: Match.WEAK,
+    pb.Hit.MATCH_NONE: Match.NONE,
 }
 _KINDS = {
     pb.Coverage.Reason.KIND_TIMED_OUT: MissingKind.TIMED_OUT,
@@ -146,6 +153,7 @@ def search_result(message: pb.SearchResponse) -> SearchResult:
         image_token=message.image_token,
         model=message.model,
         explanation=_explanation(message.explanation) if message.HasField("explanation") else None,
+        nothing_alike=message.nothing_alike,
     )
 
 
@@ -204,7 +212,14 @@ def _region(message: pb.Region) -> Region:
 
 
 def _hit(message: pb.Hit) -> Hit:
-    return Hit(catalog.product(message.product), message.image_id, message.score, message.images_matched)
+    return Hit(
+        product=catalog.product(message.product),
+        image_id=message.image_id,
+        score=message.score,
+        images_matched=message.images_matched,
+        match=_MATCHES.get(message.match, Match.UNKNOWN),
+        same_probability=message.same_probability,
+    )
 
 
 def _coverage(message: pb.Coverage) -> Coverage:

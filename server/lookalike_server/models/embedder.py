@@ -22,6 +22,7 @@ class Embedder:
             raise BadModel(f"{manifest.id} is a {manifest.kind.value}, not an embedder")
         self.id = manifest.id
         self.dim = manifest.face.dim
+        self.calibration = manifest.face.calibration
         self._fit = manifest.input.fit
         self._session = session
         shape = session.probe().shape

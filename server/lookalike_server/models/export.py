@@ -6,12 +6,10 @@ A .pt file is a pickle: opening one runs what it holds, so export only files you
 """
 
 import hashlib
-import json
 import os
 import re
 import tempfile
-import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike_server.errors import ServerError
+from lookalike_server.image import Picture
+from lookalike_server.models import manifest as manifests
+from lookalike_server.models.pack import pack
+from lookalike_server.models.pca import Projection
 
 DIM = 256
 EMBEDDER_SIDE_PX = 224
@@ -89,14 +91,17 @@ def export_embedder(
     weights: str | None = None,
     random: bool = False,
     facts: Facts | None = None,
+    projection: Projection | None = None,
 ) -> Path:
-    """Write an embedder as the archive `out`: a torchvision ResNet by name, or a checkpoint of training/embedder.py.
+    """Write an embedder as the archive `out`: a torchvision ResNet by name, or a checkpoint of `train embedder`.
 
     A ResNet takes ImageNet weights (downloaded), the state dict in the file `weights`, or, with `random`, none;
-    its pooled features are projected to 256 numbers by a fixed orthogonal matrix.
+    its pooled features are brought to 256 numbers by `projection`, or else by a fixed orthogonal matrix.
     """
     if RESNETS.fullmatch(name_or_weights):
-        net, entry = _resnet(name_or_weights, weights, random)
+        net, entry = _resnet(name_or_weights, weights, random, projection)
+    elif projection is not None:
+        raise ExportError(f"{name_or_weights} is no torchvision ResNet: only the last layer of those is fitted")
     elif Path(name_or_weights).is_file():
         net, entry = _trained(Path(name_or_weights))
     else:
@@ -201,8 +206,50 @@ def _detector_faces(path: Path, size_px: int) -> tuple[str, list[int], str, list
     return given.name, shape, taken.name, list(rows.shape)
 
 
-def _resnet(name: str, weights: str | None, random: bool) -> tuple[Any, dict[str, Any]]:
+def pooled_features(
+    name: str, pictures: Iterable[Picture], weights: str | None = None, random: bool = False
+) -> npt.NDArray[np.float32]:
+    """Return the pooled features (n, d) of pictures, as the last layer of an exported ResNet gets them."""
+    torch = _need("torch")
+    if not RESNETS.fullmatch(name):
+        raise ExportError(f"{name} is no torchvision ResNet (such as resnet50)")
+    net = _backbone(name, weights, random).float().eval()
+    net.fc = torch.nn.Identity()
+    fit = manifests.parse_input(_imagenet_input()).fit
+    with torch.no_grad():
+        rows = [net(torch.from_numpy(picture.tensor(fit)[0][None])).numpy() for picture in pictures]
+    return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+
+
+def _imagenet_input() -> dict[str, Any]:
+    """Return how a manifest describes the input of a torchvision ResNet."""
+    return _input("images", EMBEDDER_SIDE_PX, EMBEDDER_SIDE_PX, IMAGENET_MEAN, IMAGENET_STD)
+
+
+def _resnet(
+    name: str, weights: str | None, random: bool, projection: Projection | None = None
+) -> tuple[Any, dict[str, Any]]:
     """Return a torchvision ResNet with a 256-d head, and its part of the manifest."""
+    torch = _need("torch")
+    net = _backbone(name, weights, random)
+    features = net.fc.in_features
+    if projection is None:
+        net.fc = torch.nn.Linear(features, DIM, bias=False)
+        square = np.random.default_rng(PROJECTION_SEED).standard_normal((features, DIM))
+        net.fc.weight = torch.nn.Parameter(torch.from_numpy(np.linalg.qr(square)[0].T.astype(np.float32)))
+    else:
+        if projection.weight.shape != (DIM, features):
+            raise ExportError(f"the projection is for {projection.weight.shape[1]} features, {name} has {features}")
+        linear = torch.nn.Linear(features, DIM)
+        linear.weight = torch.nn.Parameter(torch.from_numpy(projection.weight))
+        linear.bias = torch.nn.Parameter(torch.from_numpy(projection.bias))
+        net.fc = torch.nn.Sequential(_unit(), linear)  # learned on features of unit length
+    entry = {"kind": "embedder", "input": _imagenet_input(), "output": "embedding", "dim": DIM}
+    return torch.nn.Sequential(net, _unit()), entry
+
+
+def _backbone(name: str, weights: str | None, random: bool) -> Any:
+    """Return a torchvision ResNet with its weights, or random ones."""
     torchvision, torch = _need("torchvision"), _need("torch")
     if random and weights:
         raise ExportError("give either weights or random, not both")
@@ -218,12 +265,7 @@ def _resnet(name: str, weights: str | None, random: bool) -> tuple[Any, dict[str
         ) from error
     if weights:
         _load_weights(net, weights)
-    features = net.fc.in_features
-    net.fc = torch.nn.Linear(features, DIM, bias=False)
-    square = np.random.default_rng(PROJECTION_SEED).standard_normal((features, DIM))
-    net.fc.weight = torch.nn.Parameter(torch.from_numpy(np.linalg.qr(square)[0].T.astype(np.float32)))
-    entry = _input("images", EMBEDDER_SIDE_PX, EMBEDDER_SIDE_PX, IMAGENET_MEAN, IMAGENET_STD)
-    return torch.nn.Sequential(net, _unit()), {"kind": "embedder", "input": entry, "output": "embedding", "dim": DIM}
+    return net
 
 
 def _load_weights(net: Any, weights: str) -> None:
@@ -254,20 +296,26 @@ def _unit() -> Any:
 
 
 def _trained(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the network of a checkpoint of training/embedder.py, and its part of the manifest."""
+    """Return the network of a checkpoint of `train embedder`, and its part of the manifest."""
     torch = _need("torch")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         resnet = _need("lookalike_server.models.resnet")
-        net = resnet.Embedder()
+        net = resnet.build(state.get("backbone", "resnet18-half"))
         net.load_state_dict(state["embedder"])
-        side, mean, std = int(state["side_px"]), state["mean"] / 255, state["std"] / 255
+        side, mean, std = int(state["side_px"]), _colours(state["mean"]), _colours(state["std"])
     except ExportError:
         raise
     except Exception as error:
-        raise ExportError(f"{path} is not a checkpoint of training/embedder.py: {error}") from error
-    entry = _input("images", side, side, (mean,) * 3, (std,) * 3)
+        raise ExportError(f"{path} is not a checkpoint of `train embedder`: {error}") from error
+    entry = _input("images", side, side, mean, std)
     return net, {"kind": "embedder", "input": entry, "output": "embedding", "dim": DIM}
+
+
+def _colours(value: float | Sequence[float]) -> tuple[float, ...]:
+    """Return one value of 0 to 255, or one for each colour, as three of 0 to 1."""
+    each = value if isinstance(value, list | tuple) else (value,) * 3
+    return tuple(float(one) / 255 for one in each)
 
 
 def _trace_embedder(net: Any, path: Path, side_px: int, half_weights: bool) -> None:
@@ -346,11 +394,4 @@ def _pack(path: Path, out: Path, facts: Facts, entry: Mapping[str, Any]) -> Path
         "metrics": dict(facts.metrics),
         "trained_on": facts.trained_on,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-        text = json.dumps(manifest, indent=2).encode() + b"\n"
-        for name, data in (("manifest.json", text), ("model.onnx", content)):
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), data)
-    part.replace(out)
-    return out
+    return pack(out, manifest, content)

@@ -1,6 +1,7 @@
 """What a model says of itself, and whether that makes sense. Knows no files and no networks."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 from lookalike_server.errors import BadModel
 from lookalike_server.image import Fit
+from lookalike_server.models.match import Calibration
 
 Word = TypeVar("Word", bound=Enum)
 
@@ -67,6 +69,8 @@ class EmbedderFace:
     """What is special to an embedder."""
 
     dim: int
+    calibration: Calibration | None = None
+    """What its cosines mean; None where nobody has measured it."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,27 @@ def parse_face(raw: dict[str, Any]) -> DetectorFace | EmbedderFace:
         dim = entry(raw, "dim", int)
         if dim != DIM:
             raise BadModel(f"manifest.json: dim is {dim}; the shards keep vectors of {DIM} numbers")
-        return EmbedderFace(dim)
+        return EmbedderFace(dim, parse_match(raw))
     classes = entry(raw, "classes", list)
     if not classes or not all(isinstance(name, str) for name in classes):
         raise BadModel("manifest.json: classes must be a list of one or more names")
     return DetectorFace(choice(raw, "head", Head), tuple(classes))
+
+
+def parse_match(raw: dict[str, Any]) -> Calibration | None:
+    """Read the entry "match", which an embedder may lack."""
+    if raw.get("match") is None:
+        return None
+    said = entry(raw, "match", dict)
+    names = ("slope", "offset", "same_min", "similar_min", "weak_min")
+    one = Calibration(*(number(said, name) for name in names))
+    finite = math.isfinite(one.slope) and math.isfinite(one.offset)
+    if not (finite and one.slope > 0 and 1 >= one.same_min >= one.similar_min >= one.weak_min > 0):
+        raise BadModel(
+            "manifest.json: match must have a slope above 0 and 1 >= same_min >= similar_min >= weak_min > 0; "
+            "fit it again with `lookalike-server models calibrate`"
+        )
+    return one
 
 
 def entry(raw: dict[str, Any], name: str, kind: type) -> Any:

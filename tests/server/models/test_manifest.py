@@ -5,7 +5,10 @@ import pytest
 
 from lookalike_server.errors import BadModel
 from lookalike_server.models.manifest import DetectorFace, EmbedderFace, Head, Kind, parse
+from lookalike_server.models.match import Calibration
 from tests.server.tiny import manifest_of
+
+MATCH = {"slope": 20.0, "offset": -10, "same_min": 0.9, "similar_min": 0.5, "weak_min": 0.1}
 
 
 def text(kind: str) -> str:
@@ -16,6 +19,11 @@ def test_an_embedder_and_a_detector_are_told_apart() -> None:
     embedder, detector = parse(text("embedder")), parse(text("detector"))
     assert (embedder.kind, embedder.face) == (Kind.EMBEDDER, EmbedderFace(256))
     assert (detector.kind, detector.face) == (Kind.DETECTOR, DetectorFace(Head.END2END, ("product",)))
+
+
+def test_an_embedder_may_say_what_its_cosines_mean() -> None:
+    face = parse(json.dumps(manifest_of(b"network", "embedder", match=MATCH))).face
+    assert face == EmbedderFace(256, Calibration(20.0, -10.0, 0.9, 0.5, 0.1))
 
 
 def test_a_model_is_named_by_what_it_is_not_only_by_its_version() -> None:
@@ -45,6 +53,11 @@ def test_colours_become_one_multiplication_and_one_addition() -> None:
         ({"output": 7}, "output is 7"),
         ({"licence": None}, "licence is None"),
         ({"input": []}, "input is"),
+        ({"match": 0.5}, "match is 0.5"),
+        ({"match": MATCH | {"slope": "steep"}}, "slope is 'steep'"),
+        ({"match": MATCH | {"slope": -1.0}}, "slope above 0"),
+        ({"match": MATCH | {"slope": float("nan")}}, "slope above 0"),
+        ({"match": MATCH | {"weak_min": 0.8}}, "same_min >= similar_min >= weak_min"),
         ({"kind": "detector", "head": "rcnn", "classes": ["a"]}, "head is 'rcnn'"),
         ({"kind": "detector", "head": "yolo", "classes": []}, "one or more names"),
     ],

@@ -42,6 +42,8 @@ def search(
         found = render.hits(result.hits) if result.hits else "nothing found"
         why = () if result.explanation is None else ("", explanation.drawn(result.explanation))
         desk.show(result, found, *render.searched(result), *why)
+        if result.nothing_alike:
+            desk.warn("nothing like it in this shop: even the best of these is no match")
         for caveat in render.caveats(result.coverage):
             desk.warn(caveat)
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from training.pictures import Picture
+from lookalike_server.train.pictures import Picture
 
 Canvas = npt.NDArray[np.float32]  # (height, width, 3), 0 to 255
 Boxes = npt.NDArray[np.float32]  # (n, 4) left top right bottom, pixels

@@ -6,9 +6,10 @@ Knows nothing of pictures or losses.
 import math
 import os
 import traceback
-from collections.abc import Callable
-from queue import Queue
-from threading import Thread
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from queue import Empty, Queue
+from threading import Event, Thread
 from typing import TypeVar
 
 import torch
@@ -19,6 +20,8 @@ LR_MIN_SHARE = 0.02
 WARM_UP_STEPS = 200
 # Batches made ahead: enough to ride out a pause, little memory.
 AHEAD = 4
+# How often a thread that is to end is looked after.
+LOOK_S = 0.05
 
 
 def optimizer_for(modules: list[torch.nn.Module], rate: float, weight_decay: float) -> torch.optim.Optimizer:
@@ -49,17 +52,27 @@ def follow(mean: torch.nn.Module, model: torch.nn.Module, decay_max: float, step
             average.copy_(value)
 
 
-def prefetched(make: Callable[[], Batch]) -> "Queue[Batch]":
-    """Return a queue that a thread of its own keeps filled with what `make` returns."""
+@contextmanager
+def prefetched(make: Callable[[], Batch]) -> Iterator["Queue[Batch]"]:
+    """Keep a queue filled with what `make` returns, in a thread of its own that ends with the block."""
     queue: Queue[Batch] = Queue(maxsize=AHEAD)
+    ended = Event()
 
     def work() -> None:
         try:
-            while True:
+            while not ended.is_set():
                 queue.put(make())
         except BaseException:
             traceback.print_exc()
             os._exit(1)  # a trainer that waits for batches that never come would look alive
 
-    Thread(target=work, daemon=True).start()
-    return queue
+    thread = Thread(target=work)
+    thread.start()
+    try:
+        yield queue
+    finally:
+        ended.set()
+        while thread.is_alive():  # it may wait for a place
+            with suppress(Empty):
+                queue.get(timeout=LOOK_S)
+        thread.join()

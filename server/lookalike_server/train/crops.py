@@ -7,7 +7,7 @@ Knows nothing of labels or losses. Everything random comes from the generator pa
 import cv2
 import numpy as np
 
-from training.composites import (
+from lookalike_server.train.composites import (
     Canvas,
     Rng,
     Stock,
@@ -20,8 +20,8 @@ from training.composites import (
     plain,
     studio,
 )
-from training.composites import part as part_of
-from training.pictures import Picture
+from lookalike_server.train.composites import part as part_of
+from lookalike_server.train.pictures import Picture
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 
