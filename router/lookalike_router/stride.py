@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 ROWS_FIRST = 256
 ROWS_MIN = 64
-# What is done in less goes with more rows the next time; what takes longer, with fewer, well before a call's deadline of
-# 10 s. A server that is short of CPU takes over a second for a few rows, and only suffers from more calls.
+# What is done in less goes with more rows the next time; what takes longer, with fewer, well before a call's deadline
+# of 10 s. A server that is short of CPU takes over a second for a few rows, and only suffers from more calls.
 FAST_S = 1.0
 SLOW_S = 4.0
 
