@@ -18,7 +18,7 @@ from typing import TypeVar
 from lookalike_router.core import Core
 from lookalike_router.decide import living
 from lookalike_router.digest import order_free
-from lookalike_router.errors import RouterError, ShardError, ShardTimedOut, ShardUnreachable, StaleMap
+from lookalike_router.errors import RouterError, ShardError, ShardUnreachable, StaleMap
 from lookalike_router.jobs import LATE_S, Move, Proof, Step
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Head, Row
@@ -41,12 +41,12 @@ CALL_DEADLINE_S = 10.0
 # A target that lacks no more rows than this is ready to be proven.
 CAUGHT_UP_ROWS = 8
 CATCH_UPS_MAX = 10
-# How long writers wait for a proof; one that takes longer is given up and begun again, after so many times with more
-# patience. With what comes before and after it, a pause stays below half a second. Chance decides whether somebody was
-# just writing when it began, and whom one waits for.
+# How long writers wait for a proof; one that takes longer is given up and begun again, with more patience. With what
+# comes before and after it, a pause stays below half a second.
 PROOF_S = 0.35
-PROOFS_IN_HASTE = 5
 PATIENCE_GROWTH = 1.5
+# So many times without more patience where it was for writes under way: chance decides whom one waits for.
+PROOFS_IN_HASTE = 5
 # From this try on what differs in a pause is copied in it: some products are written all the time.
 MEND_FROM_TRY = 3
 # A pause ends by itself after so long, should its router die.
@@ -56,6 +56,10 @@ REST_S = 0.2
 SEEN_DEADLINE_S = 10.0
 # Reads end at their deadlines, which callers choose; a shop's are seconds.
 READS_DEADLINE_S = 60.0
+
+
+class _Busy(RouterError):
+    """Somebody writes to the slots just now."""
 
 
 class Halted(RouterError):
@@ -126,6 +130,7 @@ class Mover:
         self.quiet_at = quiet_at
         """Grows where a copy's outcome is unknown."""
         self._tries = 0
+        self._patience_s = PROOF_S
 
     async def run(self) -> None:
         """Move the batch to its end. Raises RouterError: then the store says where it stands, for another mover."""
@@ -177,13 +182,13 @@ class Mover:
             pause = await self._store.pause_move(self._core.router, self._number, PAUSE_S)
             self._step = Step.PAUSE
             await self._core.failpoint("pause")
-            growth = PATIENCE_GROWTH ** max(self._tries - PROOFS_IN_HASTE, 0)
-            patience_s = min(PROOF_S * growth, PAUSE_S - REST_S)
             try:
-                flipped = await self._prove_and_flip(pause, begun_s + patience_s)
-            except (ShardError, StaleMap) as error:
+                flipped = await self._prove_and_flip(pause, begun_s + self._patience_s)
+            except (_Busy, ShardError, StaleMap) as error:
                 log.debug("slots of %s stay at %s: %s", self._batch.target, self._batch.source, type(error).__name__)
                 flipped = False
+                if not isinstance(error, _Busy) or self._tries > PROOFS_IN_HASTE:
+                    self._patience_s = min(self._patience_s * PATIENCE_GROWTH, PAUSE_S - REST_S)
             if flipped:
                 await self._core.failpoint("flip")
                 await self._seen(begun_s)
@@ -197,7 +202,7 @@ class Mover:
         loop = asyncio.get_running_loop()
         while await self._store.held_in_move(self._number):
             if loop.time() >= until:
-                raise ShardTimedOut(self._batch.source, "has writes under way that do not end")
+                raise _Busy("writes to the slots are under way and do not end")
             await asyncio.sleep(HELD_POLL_S)
         await self._core.failpoint("prove")
         found = await self._difference(until - loop.time())
@@ -255,7 +260,10 @@ class Mover:
         """List both sides as of now. Raises ShardError, StoreFailed."""
         sides = await self._sides()
         replicas = (sides.source, *sides.targets)
-        mine, *theirs = await _all(_asked(one, one.shard.heads_in(self._batch.slots, deadline_s)) for one in replicas)
+        hurried = deadline_s < CALL_DEADLINE_S
+        mine, *theirs = await _all(
+            _asked(one, one.shard.heads_in(self._batch.slots, deadline_s), hurried=hurried) for one in replicas
+        )
         dead = await self._store.deaths(sorted({head.product_id for heads in (mine, *theirs) for head in heads}))
         alive = frozenset(living(set(mine), dead))
         lacks, extra = {}, {}
@@ -336,12 +344,14 @@ class Mover:
             at += len(part)
 
 
-async def _asked(replica: Replica, call: Awaitable[Answer]) -> Answer:
-    """Return what a replica answers; a failure starts its check."""
+async def _asked(replica: Replica, call: Awaitable[Answer], *, hurried: bool = False) -> Answer:
+    """Return what a replica answers; a failure starts its check, but not where it only was too slow for us."""
     try:
         return await call
     except ShardError as error:
-        replica.report(error)
+        # A check that a busy server is late for sets it aside: nobody writes to it or reads from it then.
+        if not hurried or isinstance(error, ShardUnreachable):
+            replica.report(error)
         raise
 
 
