@@ -11,7 +11,7 @@ PYTEST ?= $(BIN)/python -m pytest
 install: $(VENV)/.server
 
 demo: install
-	$(BIN)/lookalike-server demo $(if $(ONCE),--once) $(if $(HOST),--http-host $(HOST))
+	$(BIN)/lookalike-server demo $(if $(ONCE),--once) $(if $(HOST),--http-host $(HOST)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT))
 
 # Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it.
 test: check postgresql chromium

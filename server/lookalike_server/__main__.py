@@ -76,7 +76,8 @@ def demo(argv: Sequence[str]) -> int:
     # Imported here: only the demo needs the SDK and the tables.
     from lookalike_server.demo import Page, run_demo
 
-    return run(run_demo(told.data_dir, told.port, once=told.once, page=Page(told.http_host, told.http_port)))
+    page = Page(told.http_host, 0 if told.once else told.http_port)  # nobody looks at a page that goes at once
+    return run(run_demo(told.data_dir, told.port, once=told.once, page=page))
 
 
 def models(argv: Sequence[str]) -> int:

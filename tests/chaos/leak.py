@@ -69,15 +69,15 @@ def measured(cast: Cast, seconds: float) -> dict[str, float | bool]:
             at_s = time.monotonic() - begun_s
             slow(cast, LATE_S if at_s % SLOW_EVERY_S < SLOW_FOR_S else 0.0)
             if at_s > WARM_SHARE * seconds:
-                memory = router.memory_full_info()
+                memory = router.memory_info()
                 resident.append((at_s, memory.rss / 2**20))
-                private.append((at_s, memory.uss / 2**20))
+                private.append((at_s, (memory.rss - memory.shared) / 2**20))
                 descriptors.append(router.num_fds())
 
         wait(begun_s + seconds, SAMPLE_EVERY_S, sample)
     failed = sum(bool(search.error) for search in shopper.searches)
     hedged = sum(search.hedged for search in shopper.searches)
-    # What it maps of files comes and goes with whatever else the machine does: that is not the router's to give back.
+    # What it maps of files comes and goes with what else the machine does, also whether anybody else maps it.
     slope = slope_per_hour(private)
     third = max(1, len(descriptors) // 3)
     more = max(descriptors[-third:]) - max(descriptors[:third])

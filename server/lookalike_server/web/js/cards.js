@@ -38,7 +38,8 @@ export function card(hit, position, searchId) {
 function titleLink(product, position, searchId) {
   const title = titleOf(product);
   if (!/^https?:\/\//.test(product.url ?? "")) return make("span", {}, title);
-  return make("a", { href: product.url, target: "_blank", rel: "noopener noreferrer", on: { click: () => events.clicked(searchId, product.productId, position) } }, title);
+  const click = () => events.clicked(searchId, product.productId, position);
+  return make("a", { href: product.url, target: "_blank", rel: "noopener noreferrer", on: { click } }, title);
 }
 
 /** Return a product's picture, or its first letter where this server has none. */
@@ -103,6 +104,7 @@ export function skeletons(count) {
       element.style.width = width;
       return element;
     };
-    return make("li", { className: "card", ariaHidden: "true" }, make("div", { className: "picture skeleton" }), make("div", {}, line("45%"), line("90%"), line("35%")));
+    const words = make("div", {}, line("45%"), line("90%"), line("35%"));
+    return make("li", { className: "card", ariaHidden: "true" }, make("div", { className: "picture skeleton" }), words);
   });
 }

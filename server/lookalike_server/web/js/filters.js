@@ -93,7 +93,9 @@ export function open(chosen, facets, done) {
   dialog.replaceChildren(
     head("filters-title", t("filters"), dialog),
     make("div", { className: "dialog-body" }, categories, brands,
-      make("fieldset", {}, make("legend", {}, code ? `${t("filters.price")} (${code})` : t("filters.price")), make("div", { className: "pair" }, from, to)),
+      make("fieldset", {},
+        make("legend", {}, code ? `${t("filters.price")} (${code})` : t("filters.price")),
+        make("div", { className: "pair" }, from, to)),
       make("label", { className: "switch" }, stock, make("span", {}, t("filters.stock"), " ", make("small", {}, number(facets.inStock))))),
     make("div", { className: "dialog-foot" },
       make("button", { type: "button", className: "quiet", id: "filters-clear", on: { click: () => finish({ ...EMPTY }) } }, t("clear")),
@@ -122,8 +124,10 @@ function options(title, values, chosen) {
   const known = new Map(values.map(({ value, products }) => [value, products]));
   for (const value of chosen) if (!known.has(value)) known.set(value, 0);
   const all = [...known].map(([value, products]) => {
-    const input = make("input", { type: "checkbox", value, checked: chosen.includes(value), ariaLabel: `${value}, ${number(products)}` });
-    return make("label", { className: "option" }, input, make("span", { ariaHidden: "true" }, value, make("small", {}, number(products))));
+    const label = `${value}, ${number(products)}`;
+    const input = make("input", { type: "checkbox", value, checked: chosen.includes(value), ariaLabel: label });
+    const text = make("span", { ariaHidden: "true" }, value, make("small", {}, number(products)));
+    return make("label", { className: "option" }, input, text);
   });
   return make("fieldset", {}, make("legend", {}, title), make("div", { className: "options" }, ...all));
 }

@@ -221,7 +221,7 @@ const titleText = () => t({ like: "like", list: "shared", bag: "bag", photo: "ma
 /** Show what is looked for: the photo, or the product that others should be like. */
 function drawQuery() {
   if (view.kind !== "photo") stage.hide();
-  else if (view.results) stage.showSeen(view.photo, view.detections, view.searched?.box, view.searched?.source !== "SOURCE_BOX" && isWhole(view.searched));
+  else if (view.results) stage.showSeen(view.photo, view.detections, view.searched?.box, isWhole(view.searched));
   else stage.showPhoto(view.photo);
   $("origin").hidden = !view.product || view.kind !== "like";
   if (view.product) $("origin").replaceChildren(cards.image(view.product, 1), make("p", {}, cards.titleOf(view.product)));
@@ -229,7 +229,8 @@ function drawQuery() {
   $("title").parentElement.hidden = false;
 }
 
-const isWhole = (searched) => !searched || ["SOURCE_WHOLE_IMAGE", "SOURCE_WHOLE_IMAGE_MATCHED_BETTER", "SOURCE_NOTHING_DETECTED"].includes(searched.source);
+const WHOLE = ["SOURCE_WHOLE_IMAGE", "SOURCE_WHOLE_IMAGE_MATCHED_BETTER", "SOURCE_NOTHING_DETECTED"];
+const isWhole = (searched) => !searched || WHOLE.includes(searched.source);
 
 function drawWaiting() {
   if (view.results) stage.waiting(view.kind === "photo");
@@ -281,7 +282,10 @@ function drawResults() {
 }
 
 /** How many products there are: all that were counted, unless a filter leaves fewer. */
-const total = () => (view.end || filters.count(view.chosen ?? filters.EMPTY) ? view.results.length : Math.max(view.results.length, view.facets?.products ?? 0));
+const total = () => {
+  const known = view.end || filters.count(view.chosen ?? filters.EMPTY);
+  return known ? view.results.length : Math.max(view.results.length, view.facets?.products ?? 0);
+};
 
 function drawCards(from) {
   const list = ordered().slice(0, view.visible);

@@ -5,7 +5,10 @@ const MINUTES = 60;
 const SIDE = 128; // 16,384 slots as a square
 const COLOURS = 8;
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [320, 120, 34, 18];
-const STATES = { STATE_HEALTHY: ["healthy", "good"], STATE_BEHIND: ["behind", "mid"], STATE_UNREACHABLE: ["unreachable", "bad"], STATE_REFUSED: ["refused", "bad"] };
+const STATES = {
+  STATE_HEALTHY: ["healthy", "good"], STATE_BEHIND: ["behind", "mid"],
+  STATE_UNREACHABLE: ["unreachable", "bad"], STATE_REFUSED: ["refused", "bad"],
+};
 const SYNCS = { SYNC_IN_SYNC: "everything", SYNC_BEHIND: "all but recent writes", SYNC_FILLING: "being filled" };
 
 const $ = (id) => document.getElementById(id);

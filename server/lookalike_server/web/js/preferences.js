@@ -36,7 +36,8 @@ export function open(changed) {
 }
 
 function select(key, choices, chosen, change) {
-  const options = Object.entries(choices).map(([value, text]) => make("option", { value, selected: value === chosen, lang: key === "language" ? value : "" }, text));
+  const options = Object.entries(choices).map(([value, text]) =>
+    make("option", { value, selected: value === chosen, lang: key === "language" ? value : "" }, text));
   const element = make("select", { id: `choose-${key}`, on: { change: (event) => change(event.target.value) } }, ...options);
   return make("label", { className: "field" }, make("span", {}, t(key)), element);
 }

@@ -162,8 +162,11 @@ function drawAdjust() {
   const adjust = $("adjust");
   adjust.setAttribute("role", "group");
   adjust.setAttribute("aria-label", t("adjust"));
-  adjust.replaceChildren(...Object.entries(moves).map(([move, [image, change]]) =>
-    make("button", { type: "button", ariaLabel: t(`crop.${move}`), title: t(`crop.${move}`), data: { move }, on: { click: () => edit(change(shown.box)) } }, icon(image))));
+  adjust.replaceChildren(...Object.entries(moves).map(([move, [image, change]]) => {
+    const label = t(`crop.${move}`);
+    const click = () => edit(change(shown.box));
+    return make("button", { type: "button", ariaLabel: label, title: label, data: { move }, on: { click } }, icon(image));
+  }));
   if (focused) adjust.querySelector(`[data-move="${focused}"]`)?.focus();
 }
 
