@@ -60,6 +60,10 @@ OFFERS = (
         admin_pb2.ListShardsRequest, admin_pb2.ListShardsResponse,
     ),
     Offer(
+        "GET", "/v1/admin/rebalance", "AdminService.GetRebalance", "Get the newest rebalance, active or not.",
+        admin_pb2.GetRebalanceRequest, admin_pb2.GetRebalanceResponse,
+    ),
+    Offer(
         "GET", "/v1/admin/activity", "SearchService.GetActivity", "Say how searches went over the last hour.",
         search_pb2.GetActivityRequest, search_pb2.GetActivityResponse,
     ),

@@ -149,6 +149,35 @@ function state_(state) {
   return make("td", colour, text);
 }
 
+// --- the rebalance -----------------------------------------------------------------------------------------------
+
+const JOBS = {
+  STATE_RUNNING: ["running", "good"], STATE_PAUSED: ["paused by an operator", "mid"], STATE_STOPPED: ["stopped", "bad"],
+  STATE_CANCELLING: ["being cancelled", "mid"], STATE_CANCELLED: ["cancelled", "mid"], STATE_DONE: ["done", "good"],
+};
+const KINDS = { KIND_BALANCE: "Every shard gets its share", KIND_DRAIN: "A shard is emptied", KIND_REVERSE: "The last job is taken back" };
+
+function drawJob(job) {
+  $("job").hidden = !job;
+  if (!job) return;
+  const [state, colour] = JOBS[job.state] ?? ["unknown", "mid"];
+  const why = job.shard ? `Shard ${job.shard} is emptied` : KINDS[job.kind] ?? "Slots move";
+  $("job-state").className = colour;
+  $("job-state").textContent = `${why}: job ${job.number} is ${state}${job.message ? `. ${job.message}` : ""}`;
+  $("job-bar").max = Math.max(1, job.slots);
+  $("job-bar").value = job.slotsMoved;
+  const left = job.etaSeconds === undefined ? "–" : `${whole(job.etaSeconds)} s`;
+  const figures = [
+    ["slots moved", `${whole(job.slotsMoved)} of ${whole(job.slots)}`], ["rows moved", `${whole(job.rowsMoved)} of ${whole(job.rows)}`],
+    ["rows a second", whole(job.rowsPerS)], ["left", left], ["pauses", whole(job.pauses)], ["longest, ms", whole(job.longestPauseMs)],
+  ];
+  $("job-figures").replaceChildren(...figures.map(([name, value]) => make("div", "", make("dt", "", name), make("dd", "", value))));
+  $("job-moves").replaceChildren(...job.moves.map((move) =>
+    make("li", "", `batch ${move.number}: ${whole(move.slots)} slots from ${move.source} to ${move.target}, ${step(move.step)}`)));
+}
+
+const step = (name) => name.replace("STEP_", "").replace("_", " ").toLowerCase();
+
 // --- slots -------------------------------------------------------------------------------------------------------
 
 let drawnEpoch = null;
@@ -178,8 +207,10 @@ function run({ first, last }) {
 
 async function refresh() {
   try {
-    const [topology, shards, activity] = await Promise.all(["topology", "shards", "activity"].map((name) => read(`/v1/admin/${name}`)));
+    const names = ["topology", "shards", "rebalance", "activity"];
+    const [topology, shards, rebalance, activity] = await Promise.all(names.map((name) => read(`/v1/admin/${name}`)));
     drawMap(topology);
+    drawJob(rebalance.job);
     drawShards(shards.shards);
     drawHour(activity.minutes);
     document.body.dataset.drawn = "true";
