@@ -16,7 +16,7 @@ from lookalike_router.background import every, quietly
 from lookalike_router.compare import CALL_DEADLINE_S, compare, unlike
 from lookalike_router.confirm import confirm
 from lookalike_router.core import Core
-from lookalike_router.errors import ShardTimedOut
+from lookalike_router.errors import ShardRefused, ShardTimedOut
 from lookalike_router.group import Group
 from lookalike_router.reconcile import Reconciler
 from lookalike_router.replica import Away, Replica
@@ -196,6 +196,19 @@ class Filler:
                 if replica.name == self._name and replica.sync is Sync.FILLING:
                     return group, replica
         return None
+
+
+async def check_rows(core: Core, new: Replica, until: float) -> None:
+    """Raise ShardRefused if an endpoint holds rows that the shard it is to join does not have."""
+    group = core.atlas.view.groups.get(new.name.rpartition("/")[0])
+    siblings = [one.shard for one in group.replicas if one.sync is Sync.IN_SYNC] if group is not None else []
+    found = await strangers(new.shard, siblings[0] if siblings else None, until)
+    if found:
+        raise ShardRefused(
+            new.name,
+            f"{new.shard.uri} holds rows that the shard does not have, of {', '.join(found[:3])} and perhaps more; "
+            "empty it or give another server",
+        )
 
 
 async def strangers(new: Shard, sibling: Shard | None, until: float) -> list[str]:

@@ -169,7 +169,7 @@ class MemoryStore(MemoryJobs):
         return await self.look()
 
     async def look(self) -> Beat:
-        """Return what a beat would, without renewing anything."""
+        """Return what a beat would; see Store.look."""
         return Beat(self._epoch, self._tombstone, self._moving())
 
     async def leave(self, router: str) -> None:
@@ -201,8 +201,9 @@ class MemoryStore(MemoryJobs):
             hold = self._holds.get(one.product_id)
             if hold is None or hold.let_go or hold.router != router or hold.version != one.version:
                 raise LeaseLost(f"another router has taken over product {one.product_id}; send the write again")
-        places = (place for of in self._known().replicas.values() for place in of)
-        keep_one_in_sync({one.name: one.sync for one in places}, {replica for replica, _, _ in finish.hints})
+        keep_one_in_sync(
+            {one.name: one.sync for one in self._places_known()}, {replica for replica, _, _ in finish.hints}
+        )
         for one in finish.begun:
             del self._holds[one.product_id]
         self._leave_hints(finish)
@@ -294,7 +295,8 @@ class MemoryStore(MemoryJobs):
         now_s = self._now_s()
         self._answers = {one: kept for one, kept in self._answers.items() if kept[1] >= now_s - ANSWERS_KEPT_S}
         self._leases = {one: kept for one, kept in self._leases.items() if kept.ends_s >= now_s - ROUTERS_KEPT_S}
-        if not self._moving() and not self._holds and not any(self._hints.values()) and self._all_in_sync():
+        in_sync = all(place.sync is Sync.IN_SYNC for place in self._places_known())
+        if not self._moving() and not self._holds and not any(self._hints.values()) and in_sync:
             self._dead = {one: kept for one, kept in self._dead.items() if kept.at_s >= now_s - TOMBSTONES_KEPT_S}
 
     async def close(self) -> None:
@@ -327,22 +329,19 @@ class MemoryStore(MemoryJobs):
         return tuple(ReplicaPlace(f"{shard}/{i}", uri, Sync.IN_SYNC) for i, uri in enumerate(uris, 1))
 
     def _check_free(self, uri: str) -> None:
-        for places in self._known().replicas.values():
-            for place in places:
-                if place.uri == uri:
-                    raise MapConflict(f"{uri} is replica {place.name} already; give another address")
+        for place in self._places_known():
+            if place.uri == uri:
+                raise MapConflict(f"{uri} is replica {place.name} already; give another address")
 
-    def _all_in_sync(self) -> bool:
-        places = self._map.replicas.values() if self._map is not None else ()
-        return all(one.sync is Sync.IN_SYNC for of in places for one in of)
+    def _places_known(self) -> list[ReplicaPlace]:
+        return [place for places in self._known().replicas.values() for place in places] if self._map else []
 
     def _put(self, place: ReplicaPlace) -> ShopMap:
         places = self._known().replicas[place.shard]
         return self._change(place.shard, tuple(place if one.name == place.name else one for one in places))
 
     def _change(self, shard: str, places: tuple[ReplicaPlace, ...]) -> ShopMap:
-        known = self._known()
-        self._changed(replace(known, replicas={**known.replicas, shard: places}))
+        self._changed(replace(self._known(), replicas={**self._known().replicas, shard: places}))
         return self._known()
 
     def _live(self, router: str) -> bool:
@@ -380,8 +379,7 @@ class MemoryStore(MemoryJobs):
             if known.unknown and not known.recheck:
                 self._write_recheck(hint.replica, hint.product_id)
         for replica, product_id in finish.rechecks:
-            if self._place(replica) is not None:
-                self._write_recheck(replica, product_id)
+            self._write_recheck(replica, product_id)
         if finish.announce or self._map is not before:
             placement = replace(before.placement, epoch=before.epoch + 1)
             self._map = replace(self._known(), placement=placement)
@@ -396,6 +394,8 @@ class MemoryStore(MemoryJobs):
 
     def _write_recheck(self, replica: str, product_id: str) -> None:
         """Have a product looked at once more; one whose hint is pending will be, as its write is unknown now."""
+        if self._place(replica) is None:
+            return
         of = self._hints.setdefault(replica, {})
         known = of.get(product_id)
         if known is not None and not known.recheck:

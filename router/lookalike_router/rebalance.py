@@ -10,7 +10,7 @@ from lookalike_router.columns import document
 from lookalike_router.core import Core
 from lookalike_router.errors import LeaseLost, MapConflict, ShardError, ShardUnreachable
 from lookalike_router.group import Group
-from lookalike_router.jobs import DUTY, LATE_S, Job, JobKind, pace
+from lookalike_router.jobs import DUTY, LATE_S, Job, JobKind, pace, removable
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import DIM
 from lookalike_router.slots import SLOTS, SlotRange, ranges
@@ -142,6 +142,17 @@ async def emptied(core: Core, name: str, until: float) -> None:
                 f"{replica.name} still holds {rows:,} rows that no one reads; "
                 "`lookalike rebalance verify --repair` deletes them"
             )
+
+
+async def remove(core: Core, name: str, until: float, *, force: bool) -> None:
+    """Take a shard out of the map; see Router.remove_shard."""
+    await core.atlas.refresh()
+    view = core.atlas.view
+    removable(name, view.groups, view.placement.owners, await core.store.job())
+    if not force:
+        await emptied(core, name, until)
+    await core.store.remove_shard(name)
+    await core.lease.seen_by_all((await core.store.look()).epoch, until)
 
 
 async def _alone(core: Core) -> None:

@@ -34,14 +34,13 @@ from lookalike_router.errors import (
     Repeated,
     RequestConflict,
     RouterError,
-    ShardRefused,
 )
 from lookalike_router.failpoints import Failpoint, nothing
-from lookalike_router.fill import Filling, strangers
+from lookalike_router.fill import Filling, check_rows
 from lookalike_router.filter import Filter
 from lookalike_router.founding import close_all, join_new, opened_map
 from lookalike_router.holds import Holds
-from lookalike_router.jobs import Job, JobState, removable
+from lookalike_router.jobs import Job, JobState
 from lookalike_router.keeper import Keeper
 from lookalike_router.lease import Lease
 from lookalike_router.merge import hits
@@ -153,7 +152,7 @@ class Router:
         view = self._core.atlas.view
         owners = [group for group in view.groups.values() if group.ranges]
         question = Question(queries, limit, where, score_min)
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         safeguards = self._core.safeguards
         with self._core.reads.under(view.epoch):
             found = await search(self._asker, owners, view.placement.owners, question, until, self._dead(), safeguards)
@@ -174,12 +173,12 @@ class Router:
 
         Repeated stands for a request that another router answered meanwhile.
         """
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         return await asyncio.gather(*(self._upsert(product, until) for product in products))
 
     async def delete(self, product_id: str, deadline_s: float, request: Request | None = None) -> int:
         """Delete a product; return how many pictures went with it, 0 if there was none. Raises RouterError."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         try:
             return await self._writer(product_id).put(product_id, None, request, until)
         except Repeated as repeated:
@@ -195,7 +194,7 @@ class Router:
         if answer.digest != digest:
             raise RequestConflict(request_id)
         # Who gave the answer first may have failed to wait until everybody knew what its write changed.
-        await self._core.lease.seen_now(asyncio.get_running_loop().time() + SEEN_DEADLINE_S)
+        await self._core.lease.seen_now(self._until(SEEN_DEADLINE_S))
         return answer.text
 
     async def settled(self, product_id: str) -> bool:
@@ -206,7 +205,7 @@ class Router:
         """
         if await self._core.store.unsettled([product_id]):
             return False
-        await self._core.lease.seen_now(asyncio.get_running_loop().time() + SEEN_DEADLINE_S)
+        await self._core.lease.seen_now(self._until(SEEN_DEADLINE_S))
         return True
 
     async def record(self, request: Request) -> None:
@@ -215,14 +214,14 @@ class Router:
 
     async def get(self, product_ids: Sequence[str], deadline_s: float) -> dict[str, list[Row]]:
         """Return the rows of those products that exist; raise ShardError if an owner cannot say, or LeaseLost."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         return await self._current(lambda reads: reads.get(product_ids, until), until)
 
     async def scan(
         self, after: tuple[int, str] | None, limit: int, *, where: Filter | None = None, deadline_s: float
     ) -> Page:
         """Return the `limit` products that follow `after` in the order (slot, product_id); raises as `get`."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         return await self._current(lambda reads: reads.scan(after, limit, where, until), until)
 
     def topology(self) -> Topology:
@@ -266,7 +265,7 @@ class Router:
         if others and not any(one.sync is Sync.IN_SYNC and isinstance(one.state, InUse) for one in others):
             raise MapConflict(f"no other replica of the shard is in sync and answers; {name} can go when one does")
         found = await self._core.store.remove_replica(name)
-        await self._core.lease.seen_by_all(found.epoch, asyncio.get_running_loop().time() + deadline_s)
+        await self._core.lease.seen_by_all(found.epoch, self._until(deadline_s))
 
     def verify(self, shard: str | None, *, repair: bool, from_slot: int = 0) -> AsyncIterator[Verified]:
         """Compare the replicas of a shard, or of all, slot by slot; with `repair` make them equal."""
@@ -276,15 +275,14 @@ class Router:
 
     async def plan_rebalance(self, goal: Goal, deadline_s: float, rows_per_s: float = 0.0) -> RebalancePlan:
         """Return what a rebalance would do; it changes nothing. Raises MapConflict, ShardError, StoreFailed."""
-        until = asyncio.get_running_loop().time() + deadline_s
-        return (await rebalance.planned(self._core, goal, rows_per_s, until))[0]
+        return (await rebalance.planned(self._core, goal, rows_per_s, self._until(deadline_s)))[0]
 
     async def start_rebalance(self, goal: Goal, deadline_s: float, rows_per_s: float = 0.0) -> Job | None:
         """Start a rebalance, which goes on in the background; return None where nothing has to move.
 
         Raises JobActive where one is active, StaleMap where the map has just changed, and as plan_rebalance.
         """
-        return await rebalance.start(self._core, goal, rows_per_s, asyncio.get_running_loop().time() + deadline_s)
+        return await rebalance.start(self._core, goal, rows_per_s, self._until(deadline_s))
 
     async def reverse_rebalance(self, rows_per_s: float = 0.0) -> Job:
         """Start a job that takes the last one back. Raises JobActive, MapConflict, StaleMap, StoreFailed."""
@@ -311,14 +309,7 @@ class Router:
 
         Raises MapConflict while it owns slots or holds rows.
         """
-        until = asyncio.get_running_loop().time() + deadline_s
-        await self._core.atlas.refresh()
-        view = self._core.atlas.view
-        removable(name, view.groups, view.placement.owners, await self._core.store.job())
-        if not force:
-            await rebalance.emptied(self._core, name, until)
-        await self._core.store.remove_shard(name)
-        await self._core.lease.seen_by_all((await self._core.store.look()).epoch, until)
+        await rebalance.remove(self._core, name, self._until(deadline_s), force=force)
 
     async def claim_model(self, model: str, dim: int) -> None:
         """Say which model makes the vectors; the first word stands, another raises ModelConflict."""
@@ -336,6 +327,9 @@ class Router:
         await self._core.lease.close()
         await self._core.atlas.close()
         await self._core.store.close()
+
+    def _until(self, deadline_s: float) -> float:
+        return asyncio.get_running_loop().time() + deadline_s
 
     def _dead(self) -> Callable[[str, int], bool]:
         """Return what says whether a row is dead to a read that begins now."""
@@ -390,13 +384,13 @@ class Router:
 
     async def _added(self, new: Sequence[Replica], deadline_s: float, spec: ShardSpec | None) -> None:
         """Join new endpoints and write them into the map: a whole shard, or one replica where `spec` is None."""
-        until = asyncio.get_running_loop().time() + deadline_s
+        until = self._until(deadline_s)
         try:
             if len({one.shard.uri for one in new}) < len(new):
                 raise MapConflict("the same address was given twice")
             for one in new:
                 await join_new(one, until - asyncio.get_running_loop().time())
-                await self._check_rows(one, until)
+                await check_rows(self._core, one, until)
             if spec is not None:
                 found = await self._core.store.add_shard(spec.name, spec.weight, [one.shard.uri for one in new])
             else:
@@ -407,15 +401,3 @@ class Router:
         for one in new:
             self._core.atlas.adopt(one)
         await self._core.lease.seen_by_all(found.epoch, until)
-
-    async def _check_rows(self, new: Replica, until: float) -> None:
-        """Raise ShardRefused if an endpoint holds rows that the shard it is to join does not have."""
-        group = self._core.atlas.view.groups.get(new.name.rpartition("/")[0])
-        siblings = [one.shard for one in group.replicas if one.sync is Sync.IN_SYNC] if group is not None else []
-        found = await strangers(new.shard, siblings[0] if siblings else None, until)
-        if found:
-            raise ShardRefused(
-                new.name,
-                f"{new.shard.uri} holds rows that the shard does not have, of {', '.join(found[:3])} and perhaps more; "
-                "empty it or give another server",
-            )
