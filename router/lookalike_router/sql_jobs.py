@@ -134,7 +134,8 @@ def flip(tx: Transaction, router: str, number: int, pause: int, proof: Proof, pa
     standing = the_map(tx)
     if not {place.name for place in standing.replicas.get(move.batch.target, ())} <= proof.replicas:
         raise StaleMap(f"a replica of {move.batch.target} was added meanwhile")
-    write_owners(tx, moved(standing.placement.owners, [move.batch]))
+    owners = standing.placement.owners
+    write_owners(tx, moved(owners, [move.batch]), owners)
     facts = {"step": Step.FLIP.value, "rows": proof.rows, "proof": proof.hash, "flipped_at": tx.now}
     _change(tx, running, number, **facts, pause_ends_at=tx.now + pause_s)
     return raise_epoch(tx)

@@ -72,12 +72,17 @@ def found(tx: Transaction, placement: Placement, uris: Mapping[str, Sequence[str
     return the_map(tx)
 
 
-def write_owners(tx: Transaction, owners: Sequence[str]) -> None:
-    """Write who owns each slot; the caller raises the epoch."""
-    owned = [(run, owners[run.first]) for run in ranges_of(owners)]
-    tx.connection.execute(delete(OWNERS))
-    rows = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for run, shard in owned]
-    tx.connection.execute(insert(OWNERS), rows)
+def write_owners(tx: Transaction, owners: Sequence[str], before: Sequence[str] = ()) -> None:
+    """Write who owns each slot, where nobody did or as `before`; the caller raises the epoch.
+
+    Only what differs is written: writes to the slots wait meanwhile, and a map of many shards is thousands of runs.
+    """
+    was, now = ({(run, of[run.first]) for run in ranges_of(of)} for of in (before, owners))
+    gone = [run.first for run, _ in was - now]
+    tx.connection.execute(delete(OWNERS).where(OWNERS.c.first_slot.in_(gone)))
+    new = [{"first_slot": run.first, "last_slot": run.last, "shard": shard} for run, shard in sorted(now - was)]
+    if new:
+        tx.connection.execute(insert(OWNERS), new)
 
 
 def the_map(tx: Transaction) -> ShopMap:

@@ -14,7 +14,7 @@ from lookalike_server.pipeline import (
     Source,
     best_match,
     candidates,
-    cost_of,
+    contested,
     demand_coverage,
     joined,
     judged,
@@ -101,14 +101,21 @@ def test_a_small_part_must_match_better_than_a_large_one() -> None:
     assert best_match(truly, asked(small))[1] == small[0]
 
 
+def test_the_very_same_picture_wins_however_small_it_is() -> None:
+    tiny = (Searched(Box(0, 0, 0.02, 0.02), Source.DETECTION), PARTS[1])
+    assert best_match(Found([[hit("a", 1.0)], [hit("b", 0.98)]], ALL), asked(tiny))[1] == tiny[0]
+
+
 def test_a_part_that_won_over_others_must_score_more_for_the_same_word() -> None:
     calibration = Calibration(20.0, -10.0, 0.9, 0.5, 0.1)
     small = Searched(Box(0, 0, 0.1, 0.1), Source.DETECTION)
     hits = (hit("a", 0.7),)
-    chosen, given = (judged(hits, calibration, cost_of(asked(parts), small)) for parts in ((small, PARTS[1]), (small,)))
+    chosen, given = (
+        judged(hits, calibration, contested(asked(parts), small)) for parts in ((small, PARTS[1]), (small,))
+    )
     assert (chosen[0].level, given[0].level) == (Level.WEAK, Level.SAME)
-    assert judged(hits, None, 0.0) == ()
-    assert cost_of(asked(PARTS), PARTS[1]) == cost_of(asked(()), None) == 0
+    assert judged(hits, None, None) == ()
+    assert contested(asked(()), None) is None
 
 
 def test_a_part_that_finds_something_wins_over_one_that_finds_nothing() -> None:
