@@ -30,8 +30,9 @@ BLOW_S = 10.0
 # A process that ends while it starts is started again, as a supervisor would.
 RESTART_S = 0.5
 
-
-# What a router is without one of its safeguards: a test must see a promise broken.
+# What Python runs for a router as it is ...
+WHOLE = ("-m", "lookalike_server")
+# ... and for one without one of its safeguards: a test must see a promise broken.
 LACKING = (
     "import sys, lookalike_router.safeguards as s; s.ALL = s.Safeguards(**{sys.argv.pop(1): False}); "
     "from lookalike_server.__main__ import main; sys.exit(main())"
@@ -200,12 +201,12 @@ class RouterProcess(Actor):
     """One `lookalike-server serve`; its port stays the same."""
 
     def __init__(
-        self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path, without: str = ""
+        self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path, program: Sequence[str]
     ) -> None:
-        """Take its flags without the port, what its environment has beside ours, where it logs, and what it lacks."""
+        """Take its flags without the port, what its environment has beside ours, its log, and what Python runs."""
         super().__init__(name)
         self.port = port
-        self._program = ("-c", LACKING, without) if without else ("-m", "lookalike_server")
+        self._program = program
         self.log = log
         self.first_flags: Sequence[str] = ()
         """More flags, until it has served once."""
