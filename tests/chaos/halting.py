@@ -17,9 +17,9 @@ LAUNCH = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tests.chaos.halti
 POLL_S = 0.01
 # A router that nobody lets go goes on by itself.
 HALT_S = 30.0
-# A hasty router's calls end after so long, and what was late has arrived after twice as much; 10 and 15 s else.
-HASTY_CALL_S = 3.0
-HASTY_LATE_S = 6.0
+# A hasty router's calls end after so long, and what was late has arrived after twice as much; 10 and 15 s otherwise.
+HASTY_CALL_S = 2.0
+HASTY_LATE_S = 4.0
 
 
 @dataclass(frozen=True)
