@@ -1,4 +1,4 @@
-# make demo | test | check | protos | bench | page | chaos | simulate | steady | leak | install | clean
+# make demo | test | check | protos | bench | page | chaos | strikes | simulate | steady | leak | install | clean
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q
 PROTOC = PATH="$(CURDIR)/.venv-protos/bin:$$PATH" .venv-protos/bin/python -m grpc_tools.protoc -Iprotos
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo protos check test test-models bench page chaos simulate steady leak clean
+.PHONY: install demo protos check test test-models bench page chaos strikes simulate steady leak clean
 
 install: $(VENV)/.server
 
@@ -48,6 +48,10 @@ page: $(VENV)/.test chromium
 # Real processes that die, stop and lose each other: SECONDS=1500 SEED=7; KILLS=500 goes on until so many were killed.
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills-at-least $(KILLS))
+
+# Whoever has to do with a rebalance is killed at each of its steps: ROUNDS=800 SEED=7; WITHOUT=proof must lose rows.
+strikes: $(VENV)/.test
+	$(BIN)/python -m tests.chaos.moving $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(WITHOUT),--without $(WITHOUT))
 
 # The same router code on a fake clock, with fake shards and a fake store: SCHEDULES=100000 SEED=7; MOVING=1 moves slots too.
 simulate: $(VENV)/.test

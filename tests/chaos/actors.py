@@ -18,20 +18,19 @@ from typing import IO
 import psutil
 
 from lookalike_server.lite import LiteFailed, LiteProcess
+from tests.parts.bound import bound
 from tests.parts.milvus import Standalone
 
 HOST = "127.0.0.1"
-# A killed run leaves nothing behind: the kernel kills what comes after this line together with the thread that started
-# it. Not in a preexec_fn, which forks a process whose gRPC has threads.
-DIE_TOGETHER = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); os.execv(sys.executable, sys.argv[1:])"
 # The machine may be busy with other processes that start.
 READY_S = 90.0
 BLOW_S = 10.0
 # A process that ends while it starts is started again, as a supervisor would.
 RESTART_S = 0.5
 
-
-# What a router is without one of its safeguards: a test must see a promise broken.
+# What Python runs for a router as it is ...
+WHOLE = ("-m", "lookalike_server")
+# ... and for one without one of its safeguards: a test must see a promise broken.
 LACKING = (
     "import sys, lookalike_router.safeguards as s; s.ALL = s.Safeguards(**{sys.argv.pop(1): False}); "
     "from lookalike_server.__main__ import main; sys.exit(main())"
@@ -200,12 +199,12 @@ class RouterProcess(Actor):
     """One `lookalike-server serve`; its port stays the same."""
 
     def __init__(
-        self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path, without: str = ""
+        self, name: str, port: int, flags: Sequence[str], env: Mapping[str, str], log: Path, program: Sequence[str]
     ) -> None:
-        """Take its flags without the port, what its environment has beside ours, where it logs, and what it lacks."""
+        """Take its flags without the port, what its environment has beside ours, its log, and what Python runs."""
         super().__init__(name)
         self.port = port
-        self._program = ("-c", LACKING, without) if without else ("-m", "lookalike_server")
+        self._program = program
         self.log = log
         self.first_flags: Sequence[str] = ()
         """More flags, until it has served once."""
@@ -227,7 +226,7 @@ class RouterProcess(Actor):
         self._log = self.log.open("a")
         serve = [sys.executable, *self._program, "serve", "--port", str(self.port)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", DIE_TOGETHER, *serve, *self._flags, *self.first_flags],
+            bound([*serve, *self._flags, *self.first_flags]),
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

@@ -5,7 +5,7 @@ Routers reach replicas through an exchange each, and callers reach routers throu
 
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ from types import TracebackType
 from typing import Self
 
 from lookalike import Client, RetryPolicy
-from tests.chaos.actors import LiteReplica, Replica, RouterProcess, StandaloneReplica
+from tests.chaos.actors import LACKING, WHOLE, LiteReplica, Replica, RouterProcess, StandaloneReplica
 from tests.chaos.background import Background
 from tests.chaos.disk import SmallDisk
 from tests.chaos.grpc_proxy import GrpcProxy, Odds
+from tests.chaos.halting import program
 from tests.chaos.tcp_proxy import Exchange, Link
 from tests.e2e.cluster import write_models
 from tests.parts.milvus import free_ports
@@ -36,6 +37,8 @@ class Plan:
     shards: int = 2
     replicas: int = 2
     """Of each shard."""
+    spares: int = 0
+    """Shards more that run, and are not in the map."""
     routers: int = 2
     postgres: bool = False
     """Whether the store is a PostgreSQL of their own; else it is a SQLite file."""
@@ -45,6 +48,10 @@ class Plan:
     """Whether the last shard's last replica has a disk of its own that can be filled; needs root."""
     without: str = ""
     """A safeguard that the routers lack."""
+    halting: bool = False
+    """Whether routers can be halted at the steps of a move; see halting.py."""
+    hasty: bool = False
+    """Whether halting routers also give up calls sooner, and so wait less for late ones."""
 
 
 class Cast:
@@ -57,7 +64,9 @@ class Cast:
         self.background = background
         self.store_url = f"sqlite:///{home / 'store.db'}"
         self.postgres: Postgres | None = None
-        names = [f"{chr(97 + shard)}{number}" for shard in range(plan.shards) for number in range(1, plan.replicas + 1)]
+        shards = [chr(97 + number) for number in range(plan.shards + plan.spares)]
+        names = [f"{shard}{number}" for shard in shards for number in range(1, plan.replicas + 1)]
+        self.spares = shards[plan.shards :]
         self.disk = SmallDisk(home / names[-1], DISK_MIB) if plan.small_disk else None
         self.disk_owner = names[-1] if self.disk else ""
         ports = free_ports(len(names) + plan.routers)
@@ -119,18 +128,24 @@ class Cast:
         write_models(self.home)
         models = ("--detector", str(self.home / "detector.zip"), "--embedder", str(self.home / "embedder.zip"))
         flags = ("--store", self.store_url, "--drain-s", "5", *models)
-        shards = ",".join(f"{shard}={'|'.join(uris)}" for shard, uris in self.founding().items())
+        founders = {shard: uris for shard, uris in self.addresses().items() if shard not in self.spares}
+        shards = ",".join(f"{shard}={'|'.join(uris)}" for shard, uris in founders.items())
         for name, exchange in self.exchanges.items():
             log = self.home / f"{name.replace(' ', '-')}.log"
             env = {"grpc_proxy": exchange.uri}
-            self.routers[name] = RouterProcess(name, self._ports[name], flags, env, log, self.plan.without)
+            self.routers[name] = RouterProcess(name, self._ports[name], flags, env, log, self._program(name))
         founder, *others = self.routers.values()
         founder.first_flags = ("--shards", shards)
         for routers in ([founder], others):
             list(self.pool.map(lambda router: router.revive(self.stop), routers))
 
-    def founding(self) -> Mapping[str, list[str]]:
-        """Return the addresses of each shard's replicas."""
+    def _program(self, router: str) -> Sequence[str]:
+        if self.plan.halting:
+            return program(self.home, router, without=self.plan.without, hasty=self.plan.hasty)
+        return ("-c", LACKING, self.plan.without) if self.plan.without else WHOLE
+
+    def addresses(self) -> Mapping[str, list[str]]:
+        """Return the addresses of each shard's replicas, spare ones included."""
         found: dict[str, list[str]] = {}
         for name, replica in self.replicas.items():
             found.setdefault(name[0], []).append(replica.uri)

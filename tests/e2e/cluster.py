@@ -1,6 +1,5 @@
 """Runs a shop as an operator does: Milvus Lite processes and `lookalike-server serve`; and breaks it."""
 
-import ctypes
 import os
 import re
 import signal
@@ -15,13 +14,13 @@ from typing import IO
 from lookalike import Client, Image, Product, RetryPolicy
 from lookalike_router.slots import slot_of
 from lookalike_server.lite import LiteProcess
+from tests.parts.bound import bound
 from tests.server.photos import jpeg, plain
 from tests.server.tiny import detector_network, embedder_network, manifest_of, write_archive
 
 # Each shard's processes, one a replica.
 THREE_SHARDS = {"a": ("a",), "b": ("b",), "c": ("c",)}
 LEFT_HALF = (0, 0, 16, 32, 3.0, 0)
-PR_SET_PDEATHSIG = 1
 READY_S = 60.0
 STOP_S = 30.0
 ONCE = RetryPolicy(attempts_max=1)
@@ -49,14 +48,8 @@ class Server:
     def start(self, *flags: str) -> None:
         """Start the process and wait for its line; it keeps the port that it got first."""
         self._log = (self.home / "server.log").open("a")
-        libc = ctypes.CDLL(None)
-        self.process = subprocess.Popen(
-            self.command("--port", str(self.port), *flags),
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing behind
-        )
+        command = bound(self.command("--port", str(self.port), *flags))
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=self._log, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         assert line.endswith("ready\n"), f"{line}{self.logged()}"

@@ -5,7 +5,6 @@ own: the package's own starter cannot say etcd's ports, and refuses a port in TI
 """
 
 import contextlib
-import ctypes
 import importlib.util
 import lzma
 import os
@@ -24,12 +23,13 @@ from typing import Any
 import grpc
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
+from tests.parts.bound import bound
+
 HOST = "127.0.0.1"
 READY_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 5.0
 # Below the kernel's ephemeral range, so that no client's socket takes a dead server's port before it returns.
 PORTS = range(15_000, 32_000)
-PR_SET_PDEATHSIG = 1
 ETCD = """\
 name: default
 data-dir: {home}/data/etcd.data
@@ -117,17 +117,15 @@ class Standalone:
             "LD_LIBRARY_PATH": str(binaries),
             "MILVUSCONF": str(self.home / "configs"),
         }
-        libc = ctypes.CDLL(None)
         with (self.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(binaries / "milvus"), "run", "standalone"],
+                bound([str(binaries / "milvus"), "run", "standalone"]),
                 cwd=self.home,
                 env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL),  # a killed test leaves nothing
             )
 
     def wait_ready(self, deadline_s: float = READY_DEADLINE_S) -> None:

@@ -5,12 +5,12 @@ LOOKALIKE_TEST_POSTGRES names a server that may be used, tests make databases th
 """
 
 import contextlib
-import ctypes
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -22,12 +22,19 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from tests.parts.milvus import HOST, PR_SET_PDEATHSIG, free_ports
+from tests.parts.milvus import HOST, free_ports
 
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 10.0
 ROLE = "lookalike"
 GIVEN = os.environ.get("LOOKALIKE_TEST_POSTGRES")
+# Becomes another user, whose ids come first, and the server. A killed test leaves nothing: SIGQUIT ends the
+# server's other processes too. Not with Popen's user and preexec_fn, which fork a process whose gRPC has threads.
+BECOME = (
+    "import ctypes, os, sys; who = [int(one) for one in sys.argv[1].split(',') if one]; "
+    "who and (os.setgroups([]), os.setgid(who[1]), os.setuid(who[0])); "
+    "ctypes.CDLL(None).prctl(1, 3); os.execv(sys.argv[2], sys.argv[2:])"
+)
 # What is killed here is a process, never the machine: its system keeps what was not synced.
 OPTIONS = {
     "listen_addresses": HOST,
@@ -149,20 +156,15 @@ class Postgres:
         return True
 
     def _run(self, command: list[str]) -> subprocess.Popen[bytes]:
-        libc = ctypes.CDLL(None)
+        who = (self._user.pw_uid, self._user.pw_gid) if self._user is not None else ()
         with (self.home / "server.log").open("ab") as log:
             return subprocess.Popen(
-                command,
+                [sys.executable, "-I", "-S", "-c", BECOME, ",".join(map(str, who)), *command],
                 cwd=self.home,
-                user=self._user.pw_uid if self._user is not None else None,
-                group=self._user.pw_gid if self._user is not None else None,
-                extra_groups=[] if self._user is not None else None,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                # A killed test leaves nothing: the server's other processes follow it.
-                preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGQUIT),
             )
 
     def _said(self) -> str:
