@@ -4,6 +4,7 @@ import io
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,12 +106,26 @@ def test_a_server_that_is_away_and_comes_back(shopper: Shopper, shopfront: Shopf
 
 @pytest.fixture(scope="module")
 def narrow(shopfront: Shopfront) -> Iterator[str]:
-    """The address of a second server of the shop: one that takes only tiny pictures, in no time at all."""
+    """The address of a second server of the shop: one that takes only tiny pictures."""
+    with another(shopfront, "narrow", "--image-mib-max", "0.01") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def hurried(shopfront: Shopfront) -> Iterator[str]:
+    """The address of another one, which has no time at all."""
+    with another(shopfront, "hurried", "--deadline-s", "0.05") as url:
+        yield url
+
+
+@contextmanager
+def another(shopfront: Shopfront, name: str, *flags: str) -> Iterator[str]:
+    """Run one more server of the shop; yield its address."""
     port = free_port()
-    folder = shopfront.home / "narrow"
+    folder = shopfront.home / name
     folder.mkdir()
     server = Server(folder, store=shopfront.server.store, bundled=True)
-    server.start(*shopfront.flags(port)[:-2], "--image-mib-max", "0.01", "--deadline-s", "0.05")
+    server.start(*shopfront.flags(port)[:-2], *flags)
     yield f"http://127.0.0.1:{port}"
     server.stop()
 
@@ -125,11 +140,11 @@ def test_a_picture_that_is_too_large(browser: Browser, narrow: str) -> None:
             state(shopper, "large")
 
 
-def test_a_server_that_is_too_busy(browser: Browser, narrow: str, tmp_path: Path) -> None:
+def test_a_server_that_is_too_busy(browser: Browser, hurried: str, tmp_path: Path) -> None:
     out = io.BytesIO()
     Image.new("RGB", (64, 64), (200, 30, 30)).save(out, "JPEG")
     (tmp_path / "small.jpg").write_bytes(out.getvalue())
-    with opened(browser, narrow) as shoppers:
+    with opened(browser, hurried) as shoppers:
         shopper = shoppers(PHONE)
         shopper.expected = ("504",)
         shopper.visit()
