@@ -174,8 +174,8 @@ class MemoryJobs:
         holder, ends = self._duties.get(DUTY, ("", 0.0))
         if holder != router or ends <= self._now_s():
             raise LeaseLost("another router runs the rebalance now")
-        self._job = replace(self._active(), router=router)
-        return self._job
+        # Not kept yet: a step that is refused changes nothing.
+        return replace(self._active(), router=router)
 
     def _step(self, job: Job, number: int, **values: Any) -> None:
         moves = list(job.moves)
