@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from lookalike_router.balance import Batch
+from lookalike_router.balance import Batch, moved
 from lookalike_router.errors import JobActive, MapConflict, StaleMap
 
 # The duty in the store of the one router that runs the job.
@@ -187,6 +187,16 @@ def alone(job: Job | None) -> None:
             f"job {job.number} ({job.kind.value}) is {job.state.value}{by}; another can start when it has ended: "
             "wait for that, or cancel it"
         )
+
+
+def startable(moves: Sequence[tuple[Batch, int]], shard: str, owners: Sequence[str], shards: Collection[str]) -> None:
+    """Raise StaleMap unless each move begins where its slots are, and every shard that is named is in the map."""
+    try:
+        moved(owners, [batch for batch, _ in moves])
+    except ValueError as error:
+        raise StaleMap(f"the map has changed since this was planned: {error}") from error
+    if not {batch.target for batch, _ in moves} | ({shard} if shard else set()) <= set(shards):
+        raise StaleMap("a shard was removed since this was planned")
 
 
 def steered(job: Job | None, state: JobState) -> Job:

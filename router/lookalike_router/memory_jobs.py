@@ -18,6 +18,7 @@ from lookalike_router.jobs import (
     alone,
     reached,
     removable,
+    startable,
     steered,
     stepped,
 )
@@ -48,12 +49,7 @@ class MemoryJobs:
         """Write a job down; see JobStore.start_job."""
         last, known, now = self._job, self._known(), self._now_s()
         alone(last)
-        try:
-            moved(known.placement.owners, [batch for batch, _ in moves])
-        except ValueError as error:
-            raise StaleMap(f"the map has changed since this was planned: {error}") from error
-        if not {batch.target for batch, _ in moves} | ({shard} if shard else set()) <= set(known.replicas):
-            raise StaleMap("a shard was removed since this was planned")
+        startable(moves, shard, known.placement.owners, known.replicas)
         self._job = Job(
             number=last.number + 1 if last is not None else 1,
             kind=kind,

@@ -10,7 +10,7 @@ could come to a target that owns the slots.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -20,6 +20,7 @@ from lookalike_router.decide import living
 from lookalike_router.digest import order_free
 from lookalike_router.errors import RouterError, ShardError, ShardUnreachable, StaleMap
 from lookalike_router.jobs import LATE_S, Move, Proof, Step
+from lookalike_router.reads import all_answers
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Head, Row
 from lookalike_router.slots import SlotRange, slot_of, within
@@ -261,7 +262,7 @@ class Mover:
         sides = await self._sides()
         replicas = (sides.source, *sides.targets)
         hurried = deadline_s < CALL_DEADLINE_S
-        mine, *theirs = await _all(
+        mine, *theirs = await all_answers(
             _asked(one, one.shard.heads_in(self._batch.slots, deadline_s), hurried=hurried) for one in replicas
         )
         dead = await self._store.deaths(sorted({head.product_id for heads in (mine, *theirs) for head in heads}))
@@ -300,7 +301,7 @@ class Mover:
             if missing or extra:
                 writes.append(_asked(one, one.shard.write(missing, extra, CALL_DEADLINE_S)))
         try:
-            await _all(writes)
+            await all_answers(writes)
         except BaseException:
             self.quiet_at = asyncio.get_running_loop().time() + LATE_S
             raise
@@ -353,14 +354,3 @@ async def _asked(replica: Replica, call: Awaitable[Answer], *, hurried: bool = F
         if not hurried or isinstance(error, ShardUnreachable):
             replica.report(error)
         raise
-
-
-async def _all(calls: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """Return every answer; raise the first error once all have ended, so that none is left running."""
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    answers: list[Answer] = []
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-        answers.append(outcome)
-    return answers

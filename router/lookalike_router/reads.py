@@ -49,7 +49,7 @@ class Reads:
             for i in range(0, len(ids), READ_PRODUCTS_MAX)
         )
         found: dict[str, list[Row]] = {}
-        for rows in await _all(reads):
+        for rows in await all_answers(reads):
             for row in self._living(rows):
                 found.setdefault(row.product_id, []).append(row)
         return {
@@ -60,13 +60,13 @@ class Reads:
         """Return the `limit` products that follow `after` in the order (slot, product_id). Raises ShardError."""
 
         async def count(window: SlotRange) -> int:
-            counts = await _all(
+            counts = await all_answers(
                 self._ask(group, partial(_count, runs, where), until) for group, runs in self._owned_in(window)
             )
             return sum(counts)
 
         async def fetch(window: SlotRange) -> list[Stored]:
-            found = await _all(
+            found = await all_answers(
                 self._ask(group, partial(_scan, group.name, runs, where), until)
                 for group, runs in self._owned_in(window)
             )
@@ -106,7 +106,7 @@ async def _scan(
     return rows
 
 
-async def _all(asks: Iterable[Awaitable[T]]) -> list[T]:
+async def all_answers(asks: Iterable[Awaitable[T]]) -> list[T]:
     """Return every answer; raise the first error once all have ended, so that none is left running."""
     outcomes = await asyncio.gather(*asks, return_exceptions=True)
     answers: list[T] = []

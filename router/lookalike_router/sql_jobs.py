@@ -20,6 +20,7 @@ from lookalike_router.jobs import (
     alone,
     reached,
     removable,
+    startable,
     steered,
     stepped,
 )
@@ -60,12 +61,7 @@ def start_job(tx: Transaction, kind: JobKind, moves: Sequence[tuple[Batch, int]]
     last = job(tx)
     alone(last)
     standing = the_map(tx)
-    try:
-        moved(standing.placement.owners, [batch for batch, _ in moves])
-    except ValueError as error:
-        raise StaleMap(f"the map has changed since this was planned: {error}") from error
-    if not {batch.target for batch, _ in moves} | ({shard} if shard else set()) <= set(standing.replicas):
-        raise StaleMap("a shard was removed since this was planned")
+    startable(moves, shard, standing.placement.owners, standing.replicas)
     number = last.number + 1 if last is not None else 1
     job_row = {"number": number, "kind": kind.value, "shard": shard, "state": JobState.RUNNING.value, "message": ""}
     times = {"started_at": tx.now, "ended_at": 0.0, "quiet_at": last.ended_at + LATE_S if last is not None else 0.0}
