@@ -403,3 +403,20 @@ def test_a_bug_in_one_batch_stops_the_job_and_not_the_router(monkeypatch: pytest
         await whole(router)
 
     play(scene, "ab", 1)
+
+
+def test_rows_stay_at_the_source_as_long_as_a_read_goes_by_an_older_map() -> None:
+    async def scene(town: Town) -> None:
+        router = await stocked(town)
+        rows = town.held("a1")
+        with router._core.reads.under(router.topology().epoch):
+            await router.start_rebalance(Goal(drain="a", batch_slots=SLOTS), S)
+            while not (await job_of(router)).slots_moved:  # noqa: ASYNC110 - virtual time costs nothing
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(30.0)
+            assert rows & town.held("a1")
+            assert (await job_of(router)).state is JobState.RUNNING
+        assert (await ended(router)).state is JobState.DONE
+        assert not town.held("a1")
+
+    play(scene, "ab", 1)
