@@ -1,9 +1,9 @@
 """Adds a shard to a busy shop, rebalances, drains an old shard and removes it; measures what the shop feels meanwhile.
 
-Starts four real Milvus standalones, stocks three of them, and two processes (bench/shopper.py) that each have a router
-and half of the load, in one SQLite store. Every write that was acknowledged is remembered, and every answer is compared
-with it afterwards (bench/history.py); a sample of searches with exact brute force. In the end the whole shop is
-read back. `--json` prints one object as the last line.
+Starts four real Milvus standalones, stocks three of them, waits until these have settled, and starts two processes
+(bench/shopper.py) that each have a router and half of the load, in one SQLite store. Every write that was acknowledged
+is remembered, and every answer is compared with it afterwards (bench/history.py); a sample of searches with exact brute
+force. In the end the whole shop is read back. `--json` prints one object as the last line.
 """
 
 import argparse
@@ -36,11 +36,15 @@ from lookalike_router.milvus import MilvusShard
 from lookalike_router.router import Router
 from lookalike_router.slots import SLOTS
 from lookalike_router.sql_store import SqlStore
+from lookalike_router.timing import USUAL
 from tests.parts import milvus
 
 SHOPPERS = 2
 JOB_DEADLINE_S = 900.0
 LOOK_S = 1.0
+# A server that nobody asks takes 0.04 cores, in bursts; merging and indexing take a core. It looks for what to merge
+# once a minute.
+IDLE_CORES, SETTLED_S = 0.3, 75.0
 
 
 class Shop:
@@ -174,6 +178,21 @@ async def found_shop(store: str, uris: Sequence[str], vectors: Vectors, firsts: 
         say(f"{name}: {len(parts[name]):,} rows stocked in {time.monotonic() - begun_s:.0f} s")
 
 
+async def settled(pids: Sequence[int]) -> None:
+    """Return once servers have merged and indexed what they were stocked with: they begin that minutes later."""
+    processes = [psutil.Process(pid) for pid in pids]
+    begun_s = idle_s = time.monotonic()
+    while time.monotonic() < idle_s + SETTLED_S:
+        before = [sum(process.cpu_times()[:2]) for process in processes]
+        await asyncio.sleep(LOOK_S)
+        used = [sum(process.cpu_times()[:2]) - was for process, was in zip(processes, before, strict=True)]
+        if max(used) > IDLE_CORES * LOOK_S:
+            idle_s = time.monotonic()
+        if idle_s > begun_s + LOAD_DEADLINE_S:
+            raise SystemExit(f"the servers are still busy after {LOAD_DEADLINE_S:.0f} s")
+    say(f"servers idle after {idle_s - begun_s:.0f} s")
+
+
 async def moved(shop: Shop, store: SqlStore, drain: str = "") -> Job:
     """Rebalance, show how it goes, and return the job when it is done."""
     number = await shop.one("rebalance", drain=drain)
@@ -211,9 +230,12 @@ async def lived(shop: Shop, store: SqlStore, pids: Sequence[int], uri: str, told
     await asyncio.sleep(told.seconds_warm)
     await shop.all("close")
     logs = await shop.logs()
+    differing = await shop.one("differing")
+    say(f"{differing} products differ; {told.seconds_after:.0f} s for what servers lost to be found")
+    await asyncio.sleep(told.seconds_after)
     say("reading everything back")
     counted, found, vectors = await shop.read_back(told.sample)
-    return Lived(logs, phases, jobs, counted, found, vectors)
+    return Lived(logs, phases, jobs, {**counted, "differing_at_once": differing}, found, vectors)
 
 
 def now(pids: Sequence[int]) -> Moment:
@@ -335,6 +357,7 @@ async def run(told: argparse.Namespace, folder: Path) -> dict[str, Any]:
     try:
         empty = held(servers[:3])
         await found_shop(store, [server.uri for server in servers[:3]], vectors, firsts, told.exact)
+        await settled([server.pid for server in servers])
         full = held(servers[:3])
         shop = Shop(folder, store, told)
         pids = [*shop.pids, *(server.pid for server in servers)]
@@ -381,6 +404,12 @@ def main() -> None:
     parser.add_argument("--searches", type=float, default=20.0, help="...")
     parser.add_argument("--seconds-quiet", type=float, default=20.0, help="how long nothing moves at first")
     parser.add_argument("--seconds-warm", type=float, default=5.0, help="before that, and after the end")
+    parser.add_argument(
+        "--seconds-after",
+        type=float,
+        default=USUAL.bury_after_s + 30,
+        help="between the last write and reading back, so that rows whose delete a server lost are found",
+    )
     parser.add_argument(
         "--sample", type=int, default=500, help="searches compared with brute force, products read whole"
     )

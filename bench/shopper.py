@@ -285,6 +285,10 @@ class Till:
         """Remove a shard."""
         await self._router.remove_shard(name, OPERATOR_DEADLINE_S)
 
+    async def differing(self) -> int:
+        """Return how many products are not right on some shard."""
+        return [one async for one in self._router.verify(None, repair=False)][-1].differing_total
+
     async def check(self, path: str, sample: int) -> dict[str, int]:
         """Read the whole shop back into a file; return what was counted on the way."""
         found = await scanned(self._router)
@@ -292,11 +296,10 @@ class Till:
         _write(path, (found, await vectors_of(self._router, some)))
         strays = [one async for one in self._router.strays(delete=False)]
         assert not any(one.message for one in strays), strays
-        verified = [one async for one in self._router.verify(None, repair=False)]
         reports = await self._router.shards(OPERATOR_DEADLINE_S)
         return {
             "strays": sum(one.rows for one in strays),
-            "differing": verified[-1].differing_total,
+            "differing": await self.differing(),
             "rows": sum(report.replicas[0].rows for report in reports),
         }
 

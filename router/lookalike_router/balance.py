@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lookalike_router.errors import MapConflict
 from lookalike_router.placement import plan, shares
 from lookalike_router.ring import Ring
-from lookalike_router.slots import SLOTS, SlotRange, ranges
+from lookalike_router.slots import SLOTS, SlotRange, ranges, slots_in
 
 # A batch whose slots lie in more pieces than this makes an expression that servers are slow to read.
 RANGES_PER_BATCH_MAX = 32
@@ -86,11 +86,10 @@ def moved(owners: Sequence[str], done: Sequence[Batch]) -> tuple[str, ...]:
     """Return the owners after these moves. Raises ValueError if a slot is not where a move begins."""
     after = list(owners)
     for batch in done:
-        for run in batch.slots:
-            for slot in range(run.first, run.last + 1):
-                if after[slot] != batch.source:
-                    raise ValueError(f"slot {slot} belongs to {after[slot]}, not to {batch.source}")
-                after[slot] = batch.target
+        for slot in slots_in(batch.slots):
+            if after[slot] != batch.source:
+                raise ValueError(f"slot {slot} belongs to {after[slot]}, not to {batch.source}")
+            after[slot] = batch.target
     return tuple(after)
 
 

@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from lookalike_router.columns import key_of
 from lookalike_router.digest import digests
-from lookalike_router.errors import ShardError
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Digest, Head
 from lookalike_router.slots import SlotRange, ranges, slot_of
@@ -25,7 +23,6 @@ CALL_DEADLINE_S = 10.0
 # Servers parse a few ranges at once with ease, and thousands not at all; beyond this the whole window is listed.
 RUNS_LISTED_MAX = 32
 
-Value = TypeVar("Value")
 Deaths = Callable[[Sequence[str]], Awaitable[Mapping[str, int]]]
 """Says for products up to which version their rows are dead; see Store.deaths."""
 
@@ -83,7 +80,7 @@ async def _cut(replicas: Sequence[Replica], run: SlotRange, width: Width) -> tup
     if counted:
         some = sample(run)
         counts = await asyncio.gather(
-            *(_asked(one, partial(one.shard.count, [some], None, CALL_DEADLINE_S)) for one in left)
+            *(one.answer(partial(one.shard.count, [some], None, CALL_DEADLINE_S)) for one in left)
         )
         rows = {one: count for one, count in zip(left, counts, strict=True) if count is not None}
         left = list(rows)
@@ -107,8 +104,8 @@ async def _listed(window: SlotRange, left: Sequence[Replica], deaths: Deaths) ->
     for at, leader in enumerate(left):
         others = left[at + 1 :]
         heads, theirs = await asyncio.gather(
-            _asked(leader, partial(leader.shard.heads_in, [window], CALL_DEADLINE_S)),
-            asyncio.gather(*(_asked(one, partial(one.shard.digests, window, CALL_DEADLINE_S)) for one in others)),
+            leader.answer(partial(leader.shard.heads_in, [window], CALL_DEADLINE_S)),
+            asyncio.gather(*(one.answer(partial(one.shard.digests, window, CALL_DEADLINE_S)) for one in others)),
         )
         if heads is not None:
             rows = _rows_of(heads)
@@ -132,7 +129,7 @@ async def _differing(
 ) -> None:
     """Add what differs on another replica to what was found."""
     slots = unlike(window, mine, theirs)
-    listed = await _asked(other, partial(other.shard.heads_in, slots, CALL_DEADLINE_S)) if slots else []
+    listed = await other.answer(partial(other.shard.heads_in, slots, CALL_DEADLINE_S)) if slots else []
     if listed is None:
         return
     here = {head for head in heads if _within(slots, slot_of(head.product_id))} if slots else set()
@@ -155,12 +152,3 @@ def _rows_of(heads: Sequence[Head]) -> Counter[str]:
 
 def _within(slots: Sequence[SlotRange], slot: int) -> bool:
     return any(run.first <= slot <= run.last for run in slots)
-
-
-async def _asked(replica: Replica, call: Callable[[], Awaitable[Value]]) -> Value | None:
-    """Return what a replica answers, None if it fails; that starts its check."""
-    try:
-        return await call()
-    except ShardError as error:
-        replica.report(error)
-        return None

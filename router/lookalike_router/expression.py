@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from lookalike_router.columns import NO_NUMBER, NO_TEXT, NO_TRUTH, fingerprint, number_key, presence, token
 from lookalike_router.filter import COLUMNS, AllOf, AnyOf, Equal, Filter, InList, Negate, Range, Scalar
-from lookalike_router.slots import SlotRange
+from lookalike_router.slots import SlotRange, slots_in
 
 ALWAYS = "slot >= 0"
 NEVER = "slot < 0"
@@ -42,7 +42,7 @@ def expression(where: Filter, holds: bool = True) -> str:
 def in_slots(ranges: Sequence[SlotRange]) -> str:
     """Return the expression that is true in these slots."""
     if len(ranges) > RANGES_MAX:
-        return f"slot in {[slot for run in ranges for slot in range(run.first, run.last + 1)]}"
+        return f"slot in {list(slots_in(ranges))}"
     return _joined("or", (f"(slot >= {run.first} and slot <= {run.last})" for run in ranges)) if ranges else NEVER
 
 

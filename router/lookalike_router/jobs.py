@@ -6,11 +6,12 @@ before it is taken and may be taken again; a proof needs no record, as whoever c
 
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from lookalike_router.balance import Batch, moved
 from lookalike_router.errors import JobActive, MapConflict, StaleMap
+from lookalike_router.slots import ranges, slots_in
 
 # The duty in the store of the one router that runs the job.
 DUTY = "rebalance"
@@ -222,6 +223,19 @@ def reached(job: Job, state: JobState) -> JobState:
     return state
 
 
+def parted(move: Move, left: Collection[int], number: int) -> tuple[Move, tuple[Move, ...]]:
+    """Return a move without the slots that are left, and if there are any the move that they become."""
+    slots = list(slots_in(move.batch.slots))
+    if not set(left) < set(slots):
+        raise ValueError("what is left must be some of the move's slots, and not all")
+    if not left:
+        return move, ()
+    going = replace(move.batch, slots=ranges(slot for slot in slots if slot not in left))
+    staying = replace(move.batch, slots=ranges(sorted(left)))
+    rest = Move(number, staying, Step.CATCH_UP, move.rows * len(staying) // len(move.batch))
+    return replace(move, batch=going), (rest,)
+
+
 def removable(name: str, shards: Collection[str], owners: Collection[str], job: Job | None) -> None:
     """Raise MapConflict unless a shard can be taken out of the map."""
     if name not in shards:
@@ -295,15 +309,20 @@ class JobStore(Protocol):
         """
         ...
 
-    async def held_in_move(self, number: int) -> int:
-        """Return how many products of a move's slots somebody holds, or let go of unsettled."""
+    async def held_in_move(self, number: int) -> frozenset[int]:
+        """Return those of a move's slots of which somebody holds a product, or let go of one unsettled."""
         ...
 
-    async def flip(self, router: str, number: int, pause: int, proof: Proof, pause_s: float) -> int:
+    async def flip(
+        self, router: str, number: int, pause: int, proof: Proof, pause_s: float, left: Collection[int] = ()
+    ) -> int:
         """Give the slots to the target and return the new epoch; their pause goes on for `pause_s`, at most.
 
+        Those that are `left` stay: they become a move of their own, which catches up and is not paused.
+
         Raises LeaseLost if this router does not run the job any more, StaleMap if `pause` has ended, somebody holds
-        a product of the slots, or the target has a replica that the proof did not look at. Nothing is changed then.
+        a product of the slots that go, or the target has a replica that the proof did not look at; ValueError unless
+        those that are left are some of the move's slots and not all. Nothing is changed then.
         """
         ...
 

@@ -16,13 +16,14 @@ from lookalike_router.jobs import (
     Proof,
     Step,
     alone,
+    parted,
     reached,
     removable,
     startable,
     steered,
     stepped,
 )
-from lookalike_router.slots import slot_of
+from lookalike_router.slots import slot_of, slots_in
 from lookalike_router.store import ShopMap
 
 
@@ -102,14 +103,16 @@ class MemoryJobs:
         self._pauses[number] = self._now_s() + pause_s
         return move.pauses + 1
 
-    async def held_in_move(self, number: int) -> int:
-        """Return how many products of a move's slots somebody holds."""
+    async def held_in_move(self, number: int) -> frozenset[int]:
+        """Return those of a move's slots of which somebody holds a product."""
         return self._held(self._active().moves[number].batch)
 
-    async def flip(self, router: str, number: int, pause: int, proof: Proof, pause_s: float) -> int:
+    async def flip(
+        self, router: str, number: int, pause: int, proof: Proof, pause_s: float, left: Collection[int] = ()
+    ) -> int:
         """Give the slots to the target; see JobStore.flip."""
         job, known = self._running(router), self._known()
-        move = job.moves[number]
+        move, rest = parted(job.moves[number], left, len(job.moves))
         if move.step is not Step.PAUSE or move.pauses != pause or self._pauses.get(number, 0.0) <= self._now_s():
             raise StaleMap("the pause ended before the proof did")
         if self._held(move.batch):
@@ -117,7 +120,8 @@ class MemoryJobs:
         if not {place.name for place in known.replicas.get(move.batch.target, ())} <= proof.replicas:
             raise StaleMap("a replica of the target was added meanwhile")
         owners = moved(known.placement.owners, [move.batch])
-        self._step(job, number, step=Step.FLIP, rows=proof.rows, proof=proof.hash, flipped_at=self._now_s())
+        facts = {"batch": move.batch, "rows": proof.rows, "proof": proof.hash, "flipped_at": self._now_s()}
+        self._step(replace(job, moves=job.moves + rest), number, step=Step.FLIP, **facts)
         self._pauses[number] = self._now_s() + pause_s
         return self._changed(replace(known, placement=replace(known.placement, owners=owners)))
 
@@ -178,9 +182,8 @@ class MemoryJobs:
         moves[number] = replace(moves[number], **values)
         self._job = replace(job, moves=tuple(moves))
 
-    def _held(self, batch: Batch) -> int:
-        slots = [slot_of(one) for one in self._held_products()]
-        return sum(any(run.first <= slot <= run.last for run in batch.slots) for slot in slots)
+    def _held(self, batch: Batch) -> frozenset[int]:
+        return frozenset(map(slot_of, self._held_products())).intersection(slots_in(batch.slots))
 
     def _held_products(self) -> Collection[str]:
         raise NotImplementedError

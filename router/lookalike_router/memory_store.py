@@ -10,6 +10,7 @@ from lookalike_router.placement import Placement
 from lookalike_router.store import (
     ANSWERS_KEPT_S,
     RECHECK_AFTER_S,
+    REPLACED_KEPT_S,
     ROUTERS_KEPT_S,
     TOMBSTONES_KEPT_S,
     UNFINISHED_MAX,
@@ -59,6 +60,7 @@ class _Lease:
 class _Death:
     number: int
     version: int
+    replaced: bool
     at_s: float
 
 
@@ -208,11 +210,11 @@ class MemoryStore(MemoryJobs):
             del self._holds[one.product_id]
         self._leave_hints(finish)
         now_s = self._now_s()
-        for product_id, version in finish.tombstones.items():
+        for product_id, version in {**finish.replaced, **finish.tombstones}.items():
             self._tombstone += 1
             known = self._dead.get(product_id)
             newest = max(version, known.version) if known is not None else version
-            self._dead[product_id] = _Death(self._tombstone, newest, now_s)
+            self._dead[product_id] = _Death(self._tombstone, newest, product_id not in finish.tombstones, now_s)
         for answer in finish.answers:
             self._answers.setdefault(answer.request_id, (answer, now_s))
         return self._epoch
@@ -253,11 +255,11 @@ class MemoryStore(MemoryJobs):
         """Return tombstones with a number above `after` and not older than `age_s`, in order."""
         if after >= self._tombstone:
             return []
-        oldest_s = self._now_s() - age_s
+        now_s = self._now_s()
         found = [
-            Tombstone(one.number, product_id, one.version)
+            Tombstone(one.number, product_id, one.version, now_s - one.at_s)
             for product_id, one in self._dead.items()
-            if one.number > after and one.at_s >= oldest_s
+            if one.number > after and one.at_s >= now_s - age_s
         ]
         return sorted(found, key=lambda one: one.number)[:limit]
 
@@ -295,6 +297,8 @@ class MemoryStore(MemoryJobs):
         now_s = self._now_s()
         self._answers = {one: kept for one, kept in self._answers.items() if kept[1] >= now_s - ANSWERS_KEPT_S}
         self._leases = {one: kept for one, kept in self._leases.items() if kept.ends_s >= now_s - ROUTERS_KEPT_S}
+        forgotten_s = now_s - REPLACED_KEPT_S
+        self._dead = {one: kept for one, kept in self._dead.items() if not kept.replaced or kept.at_s >= forgotten_s}
         in_sync = all(place.sync is Sync.IN_SYNC for place in self._places_known())
         if not self._moving() and not self._holds and not any(self._hints.values()) and in_sync:
             self._dead = {one: kept for one, kept in self._dead.items() if kept.at_s >= now_s - TOMBSTONES_KEPT_S}

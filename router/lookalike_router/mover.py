@@ -2,7 +2,8 @@
 
 Until the flip the source owns the slots: searches drop the copies, and writes go to the source alone. The store fences
 everything: who is not on duty can write down no step, and while a pause lasts nobody begins to write the slots'
-products. So what source and target hold, once nobody has such a product in hand, stays as it is until the flip.
+products. So what source and target hold of slots of which nobody has a product in hand stays as it is until the flip.
+Slots that are in hand just then, or differ, are not waited for: they stay, as a move of their own.
 
 A call whose outcome is unknown may still arrive, late. Nothing is proven before that can be ruled out: else an old copy
 could come to a target that owns the slots.
@@ -10,9 +11,9 @@ could come to a target that owns the slots.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TypeVar
 
 from lookalike_router.core import Core
@@ -23,7 +24,7 @@ from lookalike_router.jobs import LATE_S, Move, Proof, Step
 from lookalike_router.reads import all_answers
 from lookalike_router.replica import Away, Replica
 from lookalike_router.shard import Head, Row
-from lookalike_router.slots import SlotRange, slot_of, within
+from lookalike_router.slots import SlotRange, ranges, slot_of, slots_in, within
 from lookalike_router.store import Sync
 from lookalike_router.stride import Stride
 
@@ -46,8 +47,8 @@ CATCH_UPS_MAX = 10
 # comes before and after it, a pause stays below half a second.
 PROOF_S = 0.35
 PATIENCE_GROWTH = 1.5
-# So many times without more patience where it was for writes under way: chance decides whom one waits for.
-PROOFS_IN_HASTE = 5
+# So many slots may stay when others flip, at most: each is listed and paused once more.
+LEFT_SLOTS_MAX = 32
 # From this try on what differs in a pause is copied in it: some products are written all the time.
 MEND_FROM_TRY = 3
 # A pause ends by itself after so long, should its router die.
@@ -110,6 +111,12 @@ class _Difference:
     @cached_property
     def _newest(self) -> dict[str, int]:
         return {head.product_id: head.version for head in self.heads}
+
+    @property
+    def slots(self) -> frozenset[int]:
+        """The slots of the rows that differ."""
+        rows = frozenset[Head]().union(*self.lacks.values(), *self.extra.values())
+        return frozenset(slot_of(head.product_id) for head in rows)
 
     @property
     def rows(self) -> int:
@@ -188,8 +195,7 @@ class Mover:
             except (_Busy, ShardError, StaleMap) as error:
                 log.debug("slots of %s stay at %s: %s", self._batch.target, self._batch.source, type(error).__name__)
                 flipped = False
-                if not isinstance(error, _Busy) or self._tries > PROOFS_IN_HASTE:
-                    self._patience_s = min(self._patience_s * PATIENCE_GROWTH, PAUSE_S - REST_S)
+                self._patience_s = min(self._patience_s * PATIENCE_GROWTH, PAUSE_S - REST_S)
             if flipped:
                 await self._core.failpoint("flip")
                 await self._seen(begun_s)
@@ -199,26 +205,35 @@ class Mover:
         return False
 
     async def _prove_and_flip(self, pause: int, until: float) -> bool:
-        """Flip if the two sides hold the same, and say whether they do. Raises StaleMap, ShardError, StoreFailed."""
+        """Flip the slots that are equal; return whether they were enough. Raises StaleMap, ShardError, StoreFailed."""
         loop = asyncio.get_running_loop()
-        while await self._store.held_in_move(self._number):
+        while not self._most_without(held := await self._store.held_in_move(self._number)):
             if loop.time() >= until:
                 raise _Busy("writes to the slots are under way and do not end")
             await asyncio.sleep(HELD_POLL_S)
         await self._core.failpoint("prove")
         found = await self._difference(until - loop.time())
-        if self._core.safeguards.proof and found.rows:
-            if self._tries < MEND_FROM_TRY:
-                return False
+        if self._tries >= MEND_FROM_TRY and not self._most_without(held | self._unlike(found)):
             await self._write(found.lacks, found.extra)
             found = await self._difference(until - loop.time())
-            if found.rows:
-                return False
-        proof = Proof(len(found.heads), order_free(found.heads), frozenset(found.lacks))
+        left = held | self._unlike(found)
+        if not self._most_without(left):
+            return False
+        heads = [head for head in found.heads if slot_of(head.product_id) not in left]
+        proof = Proof(len(heads), order_free(heads), frozenset(found.lacks))
         pause_s = self._core.timing.lease_s + PAUSE_S
-        await self._store.flip(self._core.router, self._number, pause, proof, pause_s)
-        self._step = Step.FLIP
+        await self._store.flip(self._core.router, self._number, pause, proof, pause_s, left)
+        gone = ranges(slot for slot in slots_in(self._batch.slots) if slot not in left)
+        self._batch, self._step = replace(self._batch, slots=gone), Step.FLIP
         return True
+
+    def _most_without(self, left: Collection[int]) -> bool:
+        """Say whether the batch may flip without these slots."""
+        return len(left) <= LEFT_SLOTS_MAX and len(left) < len(self._batch)
+
+    def _unlike(self, found: _Difference) -> frozenset[int]:
+        """Return the slots that may not flip, by what was found."""
+        return found.slots if self._core.safeguards.proof else frozenset()
 
     async def _seen(self, begun_s: float | None) -> None:
         """Resume writes once every router knows the new owner; `begun_s` None: nobody knows when they paused."""
@@ -263,7 +278,7 @@ class Mover:
         replicas = (sides.source, *sides.targets)
         hurried = deadline_s < CALL_DEADLINE_S
         mine, *theirs = await all_answers(
-            _asked(one, one.shard.heads_in(self._batch.slots, deadline_s), hurried=hurried) for one in replicas
+            _asked(one, partial(one.shard.heads_in, self._batch.slots, deadline_s), hurried=hurried) for one in replicas
         )
         dead = await self._store.deaths(sorted({head.product_id for heads in (mine, *theirs) for head in heads}))
         alive = frozenset(living(set(mine), dead))
@@ -299,7 +314,7 @@ class Mover:
             missing = [rows[head] for head in lacks.get(one.name, ()) if head in rows]
             extra = list(gone.get(one.name, ()))
             if missing or extra:
-                writes.append(_asked(one, one.shard.write(missing, extra, CALL_DEADLINE_S)))
+                writes.append(_asked(one, partial(one.shard.write, missing, extra, CALL_DEADLINE_S)))
         try:
             await all_answers(writes)
         except BaseException:
@@ -312,11 +327,11 @@ class Mover:
             return {}
         products = sorted({head.product_id for head in heads})
         if len(products) <= NAMED_MAX:
-            rows = await _asked(source, source.shard.read(products, CALL_DEADLINE_S))
+            rows = await _asked(source, partial(source.shard.read, products, CALL_DEADLINE_S))
         else:
             slots = [slot_of(product_id) for product_id in products]
             window = within(self._batch.slots, SlotRange(min(slots), max(slots)))
-            rows = await _asked(source, source.shard.rows_in(window, CALL_DEADLINE_S))
+            rows = await _asked(source, partial(source.shard.rows_in, window, CALL_DEADLINE_S))
         found = {Head(row.product_id, row.image_id, row.version): row for row in rows}
         return {head: row for head, row in found.items() if head in heads}
 
@@ -327,12 +342,12 @@ class Mover:
         for one in self._core.atlas.view.groups[shard].replicas:
             if isinstance(one.state, Away):
                 raise one.state.error
-            while heads := await _asked(one, one.shard.heads_in(self._batch.slots, CALL_DEADLINE_S)):
+            while heads := await _asked(one, partial(one.shard.heads_in, self._batch.slots, CALL_DEADLINE_S)):
                 for part in self._parts(heads, stride):
                     if not self._core.lease.valid:
                         raise Halted("this router lost its lease")
                     begun_s = loop.time()
-                    await _asked(one, one.shard.write((), part, CALL_DEADLINE_S))
+                    await _asked(one, partial(one.shard.write, (), part, CALL_DEADLINE_S))
                     stride.learn(len(part), loop.time() - begun_s)
 
     def _parts(self, heads: Sequence[Head], stride: Stride) -> Iterator[Sequence[Head]]:
@@ -345,10 +360,10 @@ class Mover:
             at += len(part)
 
 
-async def _asked(replica: Replica, call: Awaitable[Answer], *, hurried: bool = False) -> Answer:
+async def _asked(replica: Replica, call: Callable[[], Awaitable[Answer]], *, hurried: bool = False) -> Answer:
     """Return what a replica answers; a failure starts its check, but not where it only was too slow for us."""
     try:
-        return await call
+        return await call()
     except ShardError as error:
         # A check that a busy server is late for sets it aside: nobody writes to it or reads from it then.
         if not hurried or isinstance(error, ShardUnreachable):

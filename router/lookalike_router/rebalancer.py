@@ -130,6 +130,7 @@ class Rebalancer:
             run.job = job
             # Of a halted job too: what has ended would otherwise be waited for again and again.
             for move in job.moves:
+                run.lanes.setdefault(move.number, _Lane())  # slots that another move has left
                 self._collect(run, move)
             if job.state in (JobState.RUNNING, JobState.CANCELLING):
                 todo = [move for move in job.moves if _todo(move, job.state)]

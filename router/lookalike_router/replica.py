@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lookalike_router.errors import ShardError, ShardRefused, ShardTimedOut, ShardUnreachable
 from lookalike_router.health import Health
 from lookalike_router.shard import Probe, Shard
 from lookalike_router.store import Sync
+
+Answer = TypeVar("Answer")
 
 # A replica that is away is tried this often; joining anew costs it a handful of small calls.
 RECHECK_S = 0.25
@@ -75,6 +79,14 @@ class Replica:
         if self._check is None:
             self._check = asyncio.ensure_future(self._until_back())
             self._check.add_done_callback(self._checked)
+
+    async def answer(self, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Return what a call to it answers, None if that fails; for those who can do without."""
+        try:
+            return await call()
+        except ShardError as error:
+            self.report(error)
+            return None
 
     async def close(self) -> None:
         """Stop checking and let go of the endpoint."""

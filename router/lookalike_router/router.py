@@ -26,6 +26,7 @@ from lookalike_router.answer import (
 )
 from lookalike_router.ask import Asker
 from lookalike_router.atlas import Atlas, Connect
+from lookalike_router.burial import Burial
 from lookalike_router.core import Core
 from lookalike_router.errors import (
     LeaseLost,
@@ -87,6 +88,7 @@ class Router:
             Keeper(core, self._reconciler),
             Filling(core, self._reconciler),
             Sweeper(core, self._reconciler),
+            Burial(core, self._reconciler),
             Rebalancer(core),
         )
 

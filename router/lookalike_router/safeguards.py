@@ -17,7 +17,7 @@ class Safeguards:
     ownership: bool = True
     """A row counts only on the shard that owns its slot."""
     versions: bool = True
-    """The newest version of a product wins over a better score of an older one."""
+    """The newest version of a product wins over a better score of an older one, also where a read sees only that."""
     idempotency: bool = True
     """A request that comes twice takes effect once."""
     proof: bool = True

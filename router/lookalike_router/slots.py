@@ -1,6 +1,6 @@
 """Says in which slot a product lives. Knows no shard."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import groupby
@@ -30,6 +30,11 @@ def ranges(slots: Iterable[int]) -> tuple[SlotRange, ...]:
     """Return ascending slots as ranges of consecutive ones."""
     runs = (list(run) for _, run in groupby(enumerate(slots), key=lambda pair: pair[1] - pair[0]))
     return tuple(SlotRange(run[0][1], run[-1][1]) for run in runs)
+
+
+def slots_in(runs: Iterable[SlotRange]) -> Iterator[int]:
+    """Return the slots of ranges, one by one."""
+    return (slot for run in runs for slot in range(run.first, run.last + 1))
 
 
 def within(runs: Iterable[SlotRange], window: SlotRange) -> tuple[SlotRange, ...]:

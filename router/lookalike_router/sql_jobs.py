@@ -18,13 +18,14 @@ from lookalike_router.jobs import (
     Proof,
     Step,
     alone,
+    parted,
     reached,
     removable,
     startable,
     steered,
     stepped,
 )
-from lookalike_router.slots import SlotRange, slot_of
+from lookalike_router.slots import SlotRange, slot_of, slots_in
 from lookalike_router.sql_database import Transaction
 from lookalike_router.sql_map import raise_epoch, set_counter, the_map, write_owners
 from lookalike_router.sql_schema import DUTIES, HINTS, HOLDS, JOBS, MOVES, REPLICAS, SHARDS
@@ -112,15 +113,17 @@ def pause_move(tx: Transaction, router: str, number: int, pause_s: float) -> int
     return pause
 
 
-def held_in_move(tx: Transaction, number: int) -> int:
-    """Return how many products of a move's slots somebody holds."""
+def held_in_move(tx: Transaction, number: int) -> frozenset[int]:
+    """Return those of a move's slots of which somebody holds a product."""
     return _held(tx, _found(_active(tx), number).batch)
 
 
-def flip(tx: Transaction, router: str, number: int, pause: int, proof: Proof, pause_s: float) -> int:
+def flip(
+    tx: Transaction, router: str, number: int, pause: int, proof: Proof, pause_s: float, left: Collection[int]
+) -> int:
     """Give the slots to the target; see JobStore.flip."""
     running = _running(tx, router)
-    move = _found(running, number)
+    move, rest = parted(_found(running, number), left, len(running.moves))
     of = (MOVES.c.job == running.number, MOVES.c.number == number)
     ends_at = tx.connection.execute(select(MOVES.c.pause_ends_at).where(*of)).scalar_one()
     if move.step is not Step.PAUSE or move.pauses != pause or ends_at <= tx.now:
@@ -132,7 +135,10 @@ def flip(tx: Transaction, router: str, number: int, pause: int, proof: Proof, pa
         raise StaleMap(f"a replica of {move.batch.target} was added meanwhile")
     owners = standing.placement.owners
     write_owners(tx, moved(owners, [move.batch]), owners)
-    facts = {"step": Step.FLIP.value, "rows": proof.rows, "proof": proof.hash, "flipped_at": tx.now}
+    for one in rest:
+        tx.connection.execute(insert(MOVES).values(_row(running.number, one.number, one.batch, one.rows, one.step)))
+    slots = _written(move.batch.slots)
+    facts = {"step": Step.FLIP.value, "slots": slots, "rows": proof.rows, "proof": proof.hash, "flipped_at": tx.now}
     _change(tx, running, number, **facts, pause_ends_at=tx.now + pause_s)
     return raise_epoch(tx)
 
@@ -204,16 +210,16 @@ def _change(tx: Transaction, running: Job, number: int, **values: Any) -> None:
     tx.connection.execute(update(MOVES).where(MOVES.c.job == running.number, MOVES.c.number == number).values(values))
 
 
-def _held(tx: Transaction, batch: Batch) -> int:
-    """Return how many products somebody holds: few, as only what is being written is held."""
-    slots = (slot_of(one) for one in tx.connection.execute(select(HOLDS.c.product_id)).scalars())
-    return sum(any(run.first <= slot <= run.last for run in batch.slots) for slot in slots)
+def _held(tx: Transaction, batch: Batch) -> frozenset[int]:
+    """Return the slots whose products somebody holds: few, as only what is being written is held."""
+    held = tx.connection.execute(select(HOLDS.c.product_id)).scalars()
+    return frozenset(map(slot_of, held)).intersection(slots_in(batch.slots))
 
 
-def _row(job_number: int, number: int, batch: Batch, rows: int) -> dict[str, Any]:
+def _row(job_number: int, number: int, batch: Batch, rows: int, step: Step = Step.WAITING) -> dict[str, Any]:
     pair = {"source": batch.source, "target": batch.target, "slots": _written(batch.slots)}
     none = {"proof": "", "pauses": 0, "paused_s": 0.0, "pause_ends_at": 0.0, "flipped_at": 0.0}
-    return {"job": job_number, "number": number, **pair, **none, "step": Step.WAITING.value, "rows": rows}
+    return {"job": job_number, "number": number, **pair, **none, "step": step.value, "rows": rows}
 
 
 def _move(row: Any) -> Move:

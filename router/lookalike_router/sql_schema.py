@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table
 
 # Raised when an older program could not read what a newer one writes.
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 
 METADATA = MetaData()
 FACTS = Table("facts", METADATA, Column("name", String, primary_key=True), Column("value", String, nullable=False))
@@ -72,6 +72,7 @@ TOMBSTONES = Table(
     Column("product_id", String, primary_key=True),
     Column("number", BigInteger, nullable=False, index=True),
     Column("version", BigInteger, nullable=False),
+    Column("replaced", Boolean, nullable=False),
     Column("at", Float, nullable=False, index=True),
 )
 ANSWERS = Table(

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from sqlalchemy import delete, insert, select, update
@@ -178,14 +178,16 @@ class SqlStore:
         """Let nobody begin to write products of a move's slots for so long; return the pause's number."""
         return await self._database.write(partial(sql_jobs.pause_move, router=router, number=number, pause_s=pause_s))
 
-    async def held_in_move(self, number: int) -> int:
-        """Return how many products of a move's slots somebody holds."""
+    async def held_in_move(self, number: int) -> frozenset[int]:
+        """Return those of a move's slots of which somebody holds a product."""
         return await self._database.read(partial(sql_jobs.held_in_move, number=number))
 
-    async def flip(self, router: str, number: int, pause: int, proof: Proof, pause_s: float) -> int:
-        """Give the slots to the target; return the new epoch. Raises LeaseLost or StaleMap."""
-        work = partial(sql_jobs.flip, router=router, number=number, pause=pause, proof=proof, pause_s=pause_s)
-        return await self._database.write(work)
+    async def flip(
+        self, router: str, number: int, pause: int, proof: Proof, pause_s: float, left: Collection[int] = ()
+    ) -> int:
+        """Give the slots to the target; see JobStore.flip."""
+        move = partial(sql_jobs.flip, router=router, number=number, pause=pause, proof=proof)
+        return await self._database.write(partial(move, pause_s=pause_s, left=left))
 
     async def release_move(self, router: str, number: int, step: Step, paused_s: float) -> None:
         """End a pause, and write down the step that follows. Raises LeaseLost or StaleMap."""

@@ -13,6 +13,7 @@ from lookalike_router.sql_map import EPOCH, counter, counters, raise_epoch, set_
 from lookalike_router.sql_schema import ANSWERS, HINTS, HOLDS, REPLICAS, ROUTERS, TOMBSTONES
 from lookalike_router.store import (
     ANSWERS_KEPT_S,
+    REPLACED_KEPT_S,
     ROUTERS_KEPT_S,
     TOMBSTONES_KEPT_S,
     UNFINISHED_MAX,
@@ -99,21 +100,23 @@ def finish(tx: Transaction, router: str, left: Finish) -> int:
     if names:
         tx.connection.execute(delete(HOLDS).where(tx.among(HOLDS.c.product_id, names)))
     raised = sql_hints.leave(tx, left) or left.announce
-    _bury(tx, left.tombstones)
+    _bury(tx, left.tombstones, left.replaced)
     record(tx, left.answers)
     return raise_epoch(tx) if raised else counter(tx, EPOCH)
 
 
-def _bury(tx: Transaction, tombstones: Mapping[str, int]) -> None:
-    if not tombstones:
+def _bury(tx: Transaction, tombstones: Mapping[str, int], replaced: Mapping[str, int]) -> None:
+    dead = {**replaced, **tombstones}
+    if not dead:
         return
-    known = deaths(tx, list(tombstones))
+    known = deaths(tx, list(dead))
     number = counter(tx, TOMBSTONE)
     rows = []
-    for product_id, version in tombstones.items():
+    for product_id, version in dead.items():
         number += 1
         newest = max(version, known.get(product_id, 0))
-        rows.append({"product_id": product_id, "number": number, "version": newest, "at": tx.now})
+        facts = {"version": newest, "replaced": product_id not in tombstones, "at": tx.now}
+        rows.append({"product_id": product_id, "number": number, **facts})
     if known:
         tx.connection.execute(delete(TOMBSTONES).where(tx.among(TOMBSTONES.c.product_id, list(known))))
     tx.connection.execute(insert(TOMBSTONES), rows)
@@ -144,7 +147,7 @@ def tombstones(tx: Transaction, after: int, age_s: float, limit: int) -> list[To
     """Return tombstones with a number above `after` and not older than `age_s`, in order."""
     wanted = select(TOMBSTONES).where(TOMBSTONES.c.number > after, TOMBSTONES.c.at >= tx.now - age_s)
     rows = tx.connection.execute(wanted.order_by(TOMBSTONES.c.number).limit(limit))
-    return [Tombstone(row.number, row.product_id, row.version) for row in rows]
+    return [Tombstone(row.number, row.product_id, row.version, tx.now - row.at) for row in rows]
 
 
 def deaths(tx: Transaction, product_ids: Sequence[str]) -> dict[str, int]:
@@ -172,6 +175,7 @@ def prune(tx: Transaction) -> None:
     """Forget what no one can need any more; see Store.prune."""
     tx.connection.execute(delete(ANSWERS).where(ANSWERS.c.at < tx.now - ANSWERS_KEPT_S))
     tx.connection.execute(delete(ROUTERS).where(ROUTERS.c.until < tx.now - ROUTERS_KEPT_S))
+    tx.connection.execute(delete(TOMBSTONES).where(TOMBSTONES.c.replaced, TOMBSTONES.c.at < tx.now - REPLACED_KEPT_S))
     unsettled = (
         select(HINTS.c.replica).limit(1),
         select(HOLDS.c.router).limit(1),

@@ -23,6 +23,8 @@ ANSWERS_KEPT_S = 3_600.0
 ROUTERS_KEPT_S = 3_600.0
 # A replica that was away for less comes back by its hints; a backup that is older is not one to bring back.
 TOMBSTONES_KEPT_S = 7 * 86_400.0
+# ... and those of rows that newer ones have replaced, which win anyway wherever both are listed.
+REPLACED_KEPT_S = 3_600.0
 # Tries of one product that came to nothing, one after the other, with nobody who settled it in between.
 UNFINISHED_MAX = 8
 # Below the milliseconds, so that 65,536 writes in one need not run ahead of the clock.
@@ -162,11 +164,12 @@ class HintCount:
 
 @dataclass(frozen=True)
 class Tombstone:
-    """Every row of a product up to `version` is dead: it was deleted, or overwritten while a late write was feared."""
+    """Every row of a product up to `version` is dead: it was deleted, or replaced."""
 
     number: int
     product_id: str
     version: int
+    age_s: float
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,9 @@ class Finish:
     caught_up: Sequence[Hint] = ()
     """Hints that are no more true; those with `unknown` become rechecks, due after RECHECK_AFTER_S."""
     tombstones: Mapping[str, int] = field(default_factory=dict)
-    """By product: every row up to this version is dead."""
+    """By product: every row up to this version is dead, for good."""
+    replaced: Mapping[str, int] = field(default_factory=dict)
+    """The same where newer rows took their place: a tombstone that is kept for REPLACED_KEPT_S alone."""
     answers: Sequence[Answer] = ()
     rechecks: Sequence[tuple[str, str]] = ()
     """(replica, product_id): to be looked at once more after RECHECK_AFTER_S, as a late write may still come."""
@@ -305,7 +310,7 @@ class Store(JobStore, Protocol):
         ...
 
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
-        """Return tombstones with a number above `after` and not older than `age_s`, in order."""
+        """Return tombstones with a number above `after` and not older than `age_s`, in order; the oldest come first."""
         ...
 
     async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:

@@ -240,16 +240,16 @@ class Writer:
         hints = [(name, one.product_id, name in outcome and outcome[name].sent) for name in lacking for one in fresh]
         suspects = [one for one in fresh if one.suspect]
         dead = self._dead(jobs, fresh)
-        tombstones = {
-            one.product_id: dead[one.product_id]
-            for one in fresh
-            if one.suspect or (jobs[one.product_id].write is None and (gone[one.product_id] or lacking))
-        }
+        buried = {one.product_id for one in fresh if one.suspect or gone[one.product_id] or lacking}
+        for_good = {one.product_id for one in fresh if one.suspect or jobs[one.product_id].write is None}
+        tombstones = {name: dead[name] for name in dead if name in buried & for_good}
+        replaced = {name: dead[name] for name in dead if name in buried - for_good}
         return Finish(
             begun,
             hints=hints if on.hints else (),
             rechecks=[(one.name, each.product_id) for one in group.replicas for each in suspects if each.left],
             tombstones=tombstones if on.tombstones else {},
+            replaced=replaced if on.tombstones and on.versions else {},
             answers=[
                 *(
                     Answer(job.request.request_id, job.request.digest, _answer(job, job.request, gone))

@@ -1,6 +1,7 @@
 """Remembers how the searches of the last hour went, minute by minute. Knows no search; keeps figures only."""
 
 import time
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 
 MINUTES = 60
 MINUTE_S = 60
-# Times kept of one minute, the last ones: more would not move its quantiles.
+# Times kept of one minute, the last ones: more would not move its quantiles. Half a megabyte an hour.
 TIMES_MAX = 2048
 
 
@@ -20,7 +21,7 @@ class Minute:
     """Seconds since 1970, UTC."""
     answered: int = 0
     refused: int = 0
-    times_ms: list[float] = field(default_factory=list)
+    times_ms: "array[float]" = field(default_factory=lambda: array("f"))
     coverage_sum: float = 0.0
     coverage_min: float = 1.0
 

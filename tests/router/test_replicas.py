@@ -10,6 +10,7 @@ from lookalike_router.errors import MapConflict, RequestConflict, ShardError, Sh
 from lookalike_router.router import Router
 from lookalike_router.slots import slot_of
 from lookalike_router.store import Sync
+from lookalike_router.timing import USUAL
 from tests.parts.shop import product, row, vectors
 from tests.router.breakable import S, Town, play, until
 
@@ -131,6 +132,30 @@ def test_a_late_write_of_an_old_version_is_never_shown_and_goes_away() -> None:
             assert await found(one) == set()
             assert await one.get(["p"], S) == {}
         await until(lambda: not made.held("a2"))
+
+    play(scene)
+
+
+def test_rows_whose_delete_a_server_loses_are_shown_by_no_router_and_are_deleted_again() -> None:
+    async def scene(made: Town) -> None:
+        router, other = await made.open(), await made.open()
+        for name in ("updated", "deleted"):
+            await put(router, name)
+        old = list(made["a1"].rows._rows.values())
+        [error] = await router.upsert([product("updated", PICTURES[1:2])], S)
+        assert error is None
+        await router.delete("deleted", S)
+        kept = made.held("a1")
+        await asyncio.sleep(1.0)  # an update is acknowledged before other routers know what it replaced
+        for replica in ("a1", "a2"):
+            await made[replica].rows.write(old, [], S)
+        for one in (router, other):
+            answer = await one.search(PICTURES[0][None], 1, deadline_s=S)
+            assert [hit.score for hit in answer.answers[0]] != [pytest.approx(1.0)]
+            assert [[row.version for row in rows] for rows in (await one.get(["updated"], S)).values()] == [
+                [max(head.version for head in kept)]
+            ]
+        await until(lambda: made.held("a1") == made.held("a2") == kept, deadline_s=2 * USUAL.bury_after_s)
 
     play(scene)
 

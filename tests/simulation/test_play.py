@@ -8,8 +8,8 @@ from tests.simulation.play import play
 from tests.simulation.schedules import Kind, schedule
 
 SCHEDULES = 300
-# Most safeguards are missed within a handful of schedules.
-NOTICED_WITHIN = 200
+# Most safeguards are missed within a handful of schedules; that of versions by a read right after a write alone.
+NOTICED_WITHIN = 500
 KIND_WITHIN = 20
 # By safeguard: what goes wrong in a world that shows its lack, and the promise that breaks first.
 LACKS = {

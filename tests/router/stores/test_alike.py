@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from lookalike_router.balance import Batch
 from lookalike_router.errors import RouterError, StoreFailed
-from lookalike_router.jobs import DUTY, JobKind, JobState, Proof, Step
+from lookalike_router.jobs import DUTY, JobKind, JobState, Move, Proof, Step
 from lookalike_router.slots import SLOTS, SlotRange, within
 from lookalike_router.store import RECHECK_AFTER_S, Answer, Begun, Finish, Hint, Store
 from tests.parts import stores
@@ -90,6 +90,7 @@ class Alike(RuleBasedStateMachine):
         hints=st.lists(st.tuples(REPLICAS, PRODUCTS, st.booleans()), max_size=4),
         rechecks=st.lists(st.tuples(REPLICAS, PRODUCTS), max_size=2),
         tombstones=st.dictionaries(PRODUCTS, VERSIONS, max_size=2),
+        replaced=st.dictionaries(PRODUCTS, VERSIONS, max_size=2),
         answers=st.lists(st.builds(Answer, PRODUCTS, st.just("digest"), st.sampled_from("xy")), max_size=2),
         announce=st.booleans(),
         data=st.data(),
@@ -169,26 +170,31 @@ class Alike(RuleBasedStateMachine):
         if self.moves():
             self.step(lambda store: store.step_move(router, 0, step))
 
-    @rule(router=ROUTERS, right=st.booleans())
-    def copy_pause_and_flip(self, router: str, right: bool) -> None:
-        if not self.moves():
+    @rule(router=ROUTERS, right=st.booleans(), leave=st.booleans(), last=st.booleans())
+    def copy_pause_and_flip(self, router: str, right: bool, leave: bool, last: bool) -> None:
+        moves = self.moves()
+        if not moves:
             return
+        number = len(moves) - 1 if last else 0
+        batch = moves[number].batch
         self.step(lambda store: store.take_duty(DUTY, router, LEASE_S))
-        self.step(lambda store: store.step_move(router, 0, Step.COPY))
-        pause = self.step(lambda store: store.pause_move(router, 0, LEASE_S))
-        self.step(lambda store: store.held_in_move(0))
+        self.step(lambda store: store.step_move(router, number, Step.COPY))
+        pause = self.step(lambda store: store.pause_move(router, number, LEASE_S))
+        held = self.step(lambda store: store.held_in_move(number))
+        left = held if leave and len(held) < len(batch) else frozenset()
         proof = Proof(7, "ab", frozenset({"a/1", "a/2", "a/3", "b/1", "b/2", "c/1", "c/2"} if right else ()))
-        self.step(lambda store: store.flip(router, 0, pause if isinstance(pause, int) else 1, proof, LEASE_S))
+        number_of = pause if isinstance(pause, int) else 1
+        self.step(lambda store: store.flip(router, number, number_of, proof, LEASE_S, left))
 
     @rule(router=ROUTERS, step=st.sampled_from(Step))
     def release_move(self, router: str, step: Step) -> None:
         if self.moves():
             self.step(lambda store: store.release_move(router, 0, step, 0.5))
 
-    def moves(self) -> bool:
-        """Say whether there is an active job that moves anything; others have no move to be asked for."""
+    def moves(self) -> Sequence[Move]:
+        """Return the moves of the active job; others have none to be asked for."""
         job = self.loop.run_until_complete(self.stores[0].job())
-        return job is not None and job.state.active and bool(job.moves)
+        return job.moves if job is not None and job.state.active else ()
 
     @rule(state=st.sampled_from([JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]))
     def steer_job(self, state: JobState) -> None:

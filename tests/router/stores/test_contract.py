@@ -8,6 +8,7 @@ from lookalike_router.errors import MapConflict
 from lookalike_router.placement import plan
 from lookalike_router.store import (
     ANSWERS_KEPT_S,
+    REPLACED_KEPT_S,
     ROUTERS_KEPT_S,
     TOMBSTONES_KEPT_S,
     Answer,
@@ -211,16 +212,18 @@ async def test_tombstones_are_read_from_a_number_on(founded: Store, other: Store
     assert [(one.product_id, one.version) for one in found] == [("p", 5), ("q", 7), ("r", 9)]
     assert [one.number for one in found] == sorted({one.number for one in found})
     assert (await other.look()).tombstones == found[-1].number
-    assert await other.tombstones(0, 100, 2) == found[:2]
-    assert await other.tombstones(found[1].number, 100, 10) == found[2:]
-    assert await other.tombstones(0, 9, 10) == found[2:]
+    assert [one.product_id for one in await other.tombstones(0, 100, 2)] == ["p", "q"]
+    assert [one.product_id for one in await other.tombstones(found[1].number, 100, 10)] == ["r"]
+    assert [round(one.age_s) for one in found] == [10, 10, 0]
+    assert [one.product_id for one in await other.tombstones(0, 9, 10)] == ["r"]
 
 
 async def test_a_later_tombstone_of_a_product_takes_the_place_of_the_first_and_never_revives(founded: Store) -> None:
     await left(founded, Finish([], tombstones={"p": 5}))
     first = (await founded.look()).tombstones
     await left(founded, Finish([], tombstones={"p": 4}))
-    assert await founded.tombstones(first, 100, 10) == [Tombstone((await founded.look()).tombstones, "p", 5)]
+    [again] = await founded.tombstones(first, 100, 10)
+    assert again == Tombstone((await founded.look()).tombstones, "p", 5, again.age_s)
     await left(founded, Finish([], tombstones={"p": 8}))
     assert [one.version for one in await founded.tombstones(0, 100, 10)] == [8]
     assert await founded.deaths(["p", "q"]) == {"p": 8}
@@ -245,6 +248,20 @@ async def test_what_no_one_can_need_is_forgotten(founded: Store, place: stores.P
     await founded.prune()
     assert not await founded.deaths(["p"])
     assert (await founded.look()).tombstones == 1
+
+
+async def test_what_was_replaced_is_dead_too_and_is_forgotten_sooner(founded: Store, place: stores.Place) -> None:
+    await left(founded, Finish([], tombstones={"p": 5}, replaced={"q": 7, "r": 7}))
+    assert await founded.deaths(["p", "q", "r"]) == {"p": 5, "q": 7, "r": 7}
+    assert len(await founded.tombstones(0, 100, 10)) == 3
+    place.wait(REPLACED_KEPT_S - 1)
+    await left(founded, Finish([], tombstones={"q": 8}))
+    place.wait(2)
+    await founded.prune()
+    assert await founded.deaths(["p", "q", "r"]) == {"p": 5, "q": 8}
+    place.wait(REPLACED_KEPT_S)
+    await founded.prune()
+    assert await founded.deaths(["p", "q"]) == {"p": 5, "q": 8}
 
 
 @pytest.mark.parametrize("reason", ["hold", "hint", "recheck", "behind"])

@@ -116,7 +116,15 @@ async def test_what_a_dead_router_held_is_taken_over_and_its_finish_writes_nothi
     assert await other.orphans(10) == ["q"]
     await founded.beat("r", LEASE_S, 1)
     before = await founded.look()
-    late = Finish(begun, [("a/2", "p", True)], (), {"p": 9}, [Answer("a", "", "")], [("a/1", "q")], announce=True)
+    late = Finish(
+        begun,
+        hints=[("a/2", "p", True)],
+        tombstones={"p": 9},
+        replaced={"q": 9},
+        answers=[Answer("a", "", "")],
+        rechecks=[("a/1", "q")],
+        announce=True,
+    )
     with pytest.raises(LeaseLost):
         await founded.finish("r", late)
     assert await founded.look() == before

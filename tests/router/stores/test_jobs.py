@@ -7,7 +7,7 @@ import pytest
 from lookalike_router.balance import Batch
 from lookalike_router.errors import JobActive, LeaseLost, MapConflict, StaleMap
 from lookalike_router.jobs import DUTY, LATE_S, JobKind, JobState, Proof, Step
-from lookalike_router.slots import SLOTS, SlotRange, slot_of
+from lookalike_router.slots import SLOTS, SlotRange, slot_of, slots_in
 from lookalike_router.store import Begun, Busy, Finish, Store
 from tests.parts.stores import LEASE_S, PLACEMENT, Place, epoch, hold
 
@@ -169,7 +169,7 @@ async def test_a_flip_is_refused_while_somebody_holds_a_product_of_the_slots(fou
     await hold(founded, "p")
     await started(founded)
     pause = await paused(founded)
-    assert await founded.held_in_move(0) == 1
+    assert await founded.held_in_move(0) == {HOME}
     with pytest.raises(StaleMap, match="in somebody's hands"):
         await founded.flip("r", 0, pause, PROOF, PAUSE_S)
     await founded.let_go("r", ["p"])
@@ -177,10 +177,33 @@ async def test_a_flip_is_refused_while_somebody_holds_a_product_of_the_slots(fou
         await founded.flip("r", 0, pause, PROOF, PAUSE_S)  # whoever let go of it may have a write under way
 
 
+async def test_what_is_left_becomes_a_move_of_its_own_and_is_not_paused(founded: Store, other: Store) -> None:
+    await hold(founded, "p")
+    both = Batch(OWNER, OTHER, (*HERE.slots, *ELSEWHERE.slots))
+    [elsewhere] = slots_in(ELSEWHERE.slots)
+    await started(founded, [both])
+    pause = await paused(founded)
+    for wrong in ({HOME, elsewhere}, {elsewhere + 1}):
+        with pytest.raises(ValueError, match="not all"):
+            await founded.flip("r", 0, pause, PROOF, PAUSE_S, wrong)
+    with pytest.raises(StaleMap, match="in somebody's hands"):
+        await founded.flip("r", 0, pause, PROOF, PAUSE_S, {elsewhere})
+    await founded.flip("r", 0, pause, PROOF, PAUSE_S, {HOME})
+    job = await other.job()
+    assert job is not None
+    first, rest = job.moves
+    assert (first.batch, first.step, first.rows) == (ELSEWHERE, Step.FLIP, PROOF.rows)
+    assert (rest.number, rest.batch, rest.step, rest.rows) == (1, HERE, Step.CATCH_UP, 5)
+    assert await owner(founded) == OWNER
+    assert await founded.held_in_move(1) == {HOME}
+    await founded.let_go("r", ["p"])
+    assert isinstance(await begin(founded), Begun)
+
+
 async def test_held_elsewhere_is_not_held_here(founded: Store) -> None:
     await started(founded, [ELSEWHERE])
     await hold(founded, "p")
-    assert await founded.held_in_move(0) == 0
+    assert not await founded.held_in_move(0)
 
 
 async def test_a_step_that_comes_late_does_not_undo_a_flip(founded: Store) -> None:
