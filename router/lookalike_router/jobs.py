@@ -200,13 +200,15 @@ def startable(moves: Sequence[tuple[Batch, int]], shard: str, owners: Sequence[s
         raise StaleMap("a shard was removed since this was planned")
 
 
-def steered(job: Job | None, state: JobState) -> Job:
-    """Return the job if it can be brought into this state, else raise MapConflict."""
+def steered(job: Job | None, state: JobState | None) -> JobState:
+    """Return the state of a job that is to come into `state`, or to stay in its own, else raise MapConflict."""
     if job is None or not job.state.active:
         raise MapConflict("there is no active rebalance; `lookalike rebalance start` begins one")
-    if job.state is JobState.CANCELLING and state is not JobState.CANCELLING:
+    if job.state is JobState.CANCELLING and state not in (JobState.CANCELLING, None):
         raise MapConflict(f"job {job.number} is being cancelled; start another one when it has ended")
-    return job
+    if job.state is JobState.STOPPED and state is None:
+        raise MapConflict(f"job {job.number} has stopped; `lookalike rebalance resume` has it go on, throttle it then")
+    return job.state if state is None else state
 
 
 def reached(job: Job, state: JobState) -> JobState:
@@ -284,10 +286,11 @@ class JobStore(Protocol):
         """
         ...
 
-    async def steer_job(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
-        """Bring the active job into RUNNING, PAUSED or CANCELLING, and change how fast it copies.
+    async def steer_job(self, state: JobState | None = None, *, rows_per_s: float | None = None) -> Job:
+        """Bring the active job into RUNNING, PAUSED or CANCELLING, and change how fast it copies; None changes nothing.
 
-        Raises MapConflict if there is none, or it is being cancelled and shall do something else.
+        Raises MapConflict if there is none, or it is being cancelled and shall do something else, or it has stopped and
+        is not told to go on.
         """
         ...
 

@@ -70,12 +70,13 @@ class MemoryJobs:
             await self.set_draining(shard, True)
         return self._job
 
-    async def steer_job(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
+    async def steer_job(self, state: JobState | None = None, *, rows_per_s: float | None = None) -> Job:
         """Change what the active job does; see JobStore.steer_job."""
-        job = steered(await self.job(), state)
-        self._job = replace(
-            job, state=state, message="", rows_per_s=job.rows_per_s if rows_per_s is None else rows_per_s
-        )
+        job = await self.job()
+        state = steered(job, state)
+        assert job is not None
+        rate = job.rows_per_s if rows_per_s is None else rows_per_s
+        self._job = replace(job, state=state, message="", rows_per_s=rate)
         return self._job
 
     async def set_draining(self, shard: str, draining: bool) -> None:

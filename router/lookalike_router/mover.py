@@ -12,6 +12,7 @@ could come to a target that owns the slots.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TypeVar
@@ -77,7 +78,7 @@ class Reins:
     spend: Callable[[int], Awaitable[None]]
     """Returns when so many more rows may be copied."""
     one_pause: asyncio.Lock
-    """Of all movers one pauses writes at a time."""
+    """Of all movers of more than LEFT_SLOTS_MAX slots one pauses writes at a time."""
     copies: Mapping[str, Stride]
     """By shard, how many rows are copied to it at a time; all movers learn together."""
     deletes: Mapping[str, Stride]
@@ -184,7 +185,7 @@ class Mover:
     async def _flipped(self) -> bool:
         """Pause writes, prove both sides equal, and flip; or resume writes, and say that it must be tried again."""
         loop = asyncio.get_running_loop()
-        async with self._reins.one_pause:
+        async with self._reins.one_pause if len(self._batch) > LEFT_SLOTS_MAX else nullcontext():
             begun_s = loop.time()
             self._tries += 1
             pause = await self._store.pause_move(self._core.router, self._number, PAUSE_S)

@@ -14,13 +14,15 @@ from lookalike_router.background import every
 from lookalike_router.core import Core
 from lookalike_router.errors import LeaseLost, RouterError, ShardError
 from lookalike_router.jobs import DUTY, LATE_S, Job, JobState, Move, Step
-from lookalike_router.mover import COPY_ROWS_MAX, DELETE_ROWS_MAX, Halted, Mover, Reins
+from lookalike_router.mover import COPY_ROWS_MAX, DELETE_ROWS_MAX, LEFT_SLOTS_MAX, Halted, Mover, Reins
 from lookalike_router.stride import Stride
 
 log = logging.getLogger(__name__)
 
 # While one batch is proven, others are copied and cleaned: mostly they wait for servers to show what they were told.
-BATCHES_AT_ONCE = 5
+BATCHES_AT_ONCE = 8
+# Beside them as many of those that others have left: they are a few slots each, and all waiting.
+SMALL_AT_ONCE = 8
 # When the router that runs the job dies, another one goes on after so long.
 DUTY_LEASE_S = 5.0
 # How soon an operator's word, or a batch that has ended, is noticed.
@@ -150,7 +152,9 @@ class Rebalancer:
     async def _begin(self, run: _Run, todo: list[Move]) -> None:
         """Start batches as long as there is room; stop the job if one of them has come to nothing for too long."""
         now = asyncio.get_running_loop().time()
-        for move in todo[:BATCHES_AT_ONCE]:
+        large = [move for move in todo if len(move.batch) > LEFT_SLOTS_MAX]
+        small = [move for move in todo if len(move.batch) <= LEFT_SLOTS_MAX]
+        for move in (*large[:BATCHES_AT_ONCE], *small[:SMALL_AT_ONCE]):
             lane = run.lanes[move.number]
             if lane.task is not None or lane.again_at > now:
                 continue

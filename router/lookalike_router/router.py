@@ -294,7 +294,7 @@ class Router:
         """Return the newest rebalance; None before the first. Raises StoreFailed."""
         return await self._core.store.job()
 
-    async def steer_rebalance(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
+    async def steer_rebalance(self, state: JobState | None = None, *, rows_per_s: float | None = None) -> Job:
         """Resume (RUNNING), pause or cancel the active job, or have it copy faster or slower. Raises MapConflict."""
         return await self._core.store.steer_job(state, rows_per_s=rows_per_s)
 

@@ -77,13 +77,12 @@ def start_job(tx: Transaction, kind: JobKind, moves: Sequence[tuple[Batch, int]]
     return _active(tx)
 
 
-def steer_job(tx: Transaction, state: JobState, rows_per_s: float | None) -> Job:
+def steer_job(tx: Transaction, state: JobState | None, rows_per_s: float | None) -> Job:
     """Change what the active job does; see JobStore.steer_job."""
-    standing = steered(job(tx), state)
-    values: dict[str, Any] = {"state": state.value, "message": ""}
+    values: dict[str, Any] = {"state": steered(job(tx), state).value, "message": ""}
     if rows_per_s is not None:
         values["rows_per_s"] = rows_per_s
-    tx.connection.execute(update(JOBS).where(JOBS.c.number == standing.number).values(values))
+    tx.connection.execute(update(JOBS).where(JOBS.c.number == _active(tx).number).values(values))
     return _active(tx)
 
 

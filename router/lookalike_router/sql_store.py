@@ -162,7 +162,7 @@ class SqlStore:
         work = partial(sql_jobs.start_job, kind=kind, moves=moves, shard=shard, rows_per_s=rows_per_s)
         return await self._database.write(work)
 
-    async def steer_job(self, state: JobState, *, rows_per_s: float | None = None) -> Job:
+    async def steer_job(self, state: JobState | None = None, *, rows_per_s: float | None = None) -> Job:
         """Change what the active job does; raise MapConflict if there is none."""
         return await self._database.write(partial(sql_jobs.steer_job, state=state, rows_per_s=rows_per_s))
 

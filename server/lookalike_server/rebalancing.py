@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from lookalike_router.answer import RebalancePlan, Strays
 from lookalike_router.errors import MapConflict, StaleMap
-from lookalike_router.jobs import Job, JobState
+from lookalike_router.jobs import Job
 from lookalike_router.rebalance import Goal
 from lookalike_router.router import Router
 from lookalike_server.deadline import Deadline
@@ -56,13 +56,7 @@ class Rebalancing:
 
     async def throttle(self, rows_per_s: float) -> Job:
         """Have the active job copy faster or slower; it stays running or paused."""
-        job = await self._router.job()
-        if job is not None and job.state is JobState.STOPPED:
-            raise MapConflict(
-                f"job {job.number} has stopped; `lookalike rebalance resume` has it go on, throttle it then"
-            )
-        state = job.state if job is not None and job.state.active else JobState.RUNNING
-        return await self._router.steer_rebalance(state, rows_per_s=rows_per_s)
+        return await self._router.steer_rebalance(rows_per_s=rows_per_s)
 
     def watched(self) -> AsyncGenerator[Job, None]:
         """Yield the newest job, at least every second, until it has ended; nothing where there never was one."""

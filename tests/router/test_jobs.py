@@ -51,7 +51,8 @@ def test_a_flip_follows_only_a_pause() -> None:
 
 
 def test_a_job_that_is_cancelled_is_steered_no_more() -> None:
-    assert steered(job(), JobState.PAUSED).state is JobState.RUNNING
+    assert steered(job(), JobState.PAUSED) is JobState.PAUSED
+    assert steered(job(), None) is JobState.RUNNING
     with pytest.raises(MapConflict, match="is being cancelled"):
         steered(job(state=JobState.CANCELLING), JobState.RUNNING)
     for none in (None, job(state=JobState.DONE)):

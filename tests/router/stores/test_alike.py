@@ -196,8 +196,8 @@ class Alike(RuleBasedStateMachine):
         job = self.loop.run_until_complete(self.stores[0].job())
         return job.moves if job is not None and job.state.active else ()
 
-    @rule(state=st.sampled_from([JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING]))
-    def steer_job(self, state: JobState) -> None:
+    @rule(state=st.sampled_from([JobState.RUNNING, JobState.PAUSED, JobState.CANCELLING, None]))
+    def steer_job(self, state: JobState | None) -> None:
         self.step(lambda store: store.steer_job(state, rows_per_s=3.0))
 
     @rule(router=ROUTERS, state=st.sampled_from([JobState.STOPPED, JobState.DONE]))

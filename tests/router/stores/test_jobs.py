@@ -226,12 +226,15 @@ async def test_an_operator_steers_and_the_job_says_what_it_came_to(founded: Stor
     with pytest.raises(LeaseLost):
         await founded.end_job("s", JobState.DONE)
     assert (await founded.steer_job(JobState.PAUSED)).state is JobState.PAUSED
+    assert (await founded.steer_job(rows_per_s=7.0)).state is JobState.PAUSED
     running = await founded.steer_job(JobState.RUNNING, rows_per_s=50.0)
     assert (running.state, running.rows_per_s) == (JobState.RUNNING, 50.0)
     await founded.end_job("r", JobState.STOPPED, "why")
     stopped = await founded.job()
     assert stopped is not None
     assert (stopped.state, stopped.message, stopped.ended_at) == (JobState.STOPPED, "why", 0.0)
+    with pytest.raises(MapConflict, match="resume"):
+        await founded.steer_job(rows_per_s=1.0)
     await founded.steer_job(JobState.CANCELLING)
     await founded.end_job("r", JobState.DONE, "left")
     ended = await founded.job()
