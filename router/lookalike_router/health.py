@@ -78,6 +78,10 @@ class Health:
         """The mean latency of recent searches; None before the first."""
         return self._ewma_s
 
+    def lately_s(self, now: float) -> float | None:
+        """Return the mean latency of searches; None where none was answered in the last EWMA_AGE_S."""
+        return self._ewma_s if now - self._sampled_at <= EWMA_AGE_S else None
+
     @property
     def p50_ms(self) -> float:
         """Of recent searches; 0 before the first."""

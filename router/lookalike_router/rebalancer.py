@@ -7,6 +7,7 @@ there.
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,6 +16,7 @@ from lookalike_router.core import Core
 from lookalike_router.errors import LeaseLost, RouterError, ShardError
 from lookalike_router.jobs import DUTY, LATE_S, Job, JobState, Move, Step
 from lookalike_router.mover import COPY_ROWS_MAX, DELETE_ROWS_MAX, LEFT_SLOTS_MAX, Halted, Mover, Reins
+from lookalike_router.replica import Replica
 from lookalike_router.stride import Stride
 
 log = logging.getLogger(__name__)
@@ -27,6 +29,10 @@ SMALL_AT_ONCE = 8
 DUTY_LEASE_S = 5.0
 # How soon an operator's word, or a batch that has ended, is noticed.
 TICK_S = 0.25
+# Copies wait while searches of a replica take so many times as long as before the job, and so much longer: the shop
+# comes first. But no part of a batch waits for longer, or a job in a shop that has become slower would never end.
+HURT_FACTOR, HURT_S = 2.0, 0.02
+HURT_WAIT_S = 4.0
 # What is left of a wait after rounding may be too short to move a clock.
 WAIT_MIN_S = 0.001
 # A batch that failed is tried again after so long, and each time later.
@@ -64,6 +70,8 @@ class _Run:
     owed_at: float = 0.0
     copying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by the batch whose turn it is to wait for the rate."""
+    bearable_s: dict[str, float] = field(default_factory=dict)
+    """By replica, how long searches may take."""
     left: set[str] = field(default_factory=set)
     """Replicas on which rows were left that no one reads."""
     lost: bool = False
@@ -106,6 +114,9 @@ class Rebalancer:
             return
         run = _Run(job)
         loop = asyncio.get_running_loop()
+        lately = {one: one.health.lately_s(loop.time()) for one in self._replicas()}
+        bearable = {one.name: max(HURT_FACTOR * s, s + HURT_S) for one, s in lately.items() if s is not None}
+        run.bearable_s.update(bearable)
         for move in job.moves:
             # Whoever ran it before may have calls under way.
             late_s = LATE_S if move.step not in (Step.WAITING, Step.DONE, Step.UNDONE) else 0.0
@@ -215,11 +226,23 @@ class Rebalancer:
         """Wait until so many rows may be copied; hear an operator who changes the rate or halts the job meanwhile."""
         loop = asyncio.get_running_loop()
         async with run.copying:
+            hurts_until = loop.time() + HURT_WAIT_S
+            while loop.time() < hurts_until and self._hurts(run, loop.time()):
+                await asyncio.sleep(TICK_S)
+                self._may_go_on(run, Step.COPY)
             while (wait_s := run.ahead_s(loop.time())) > 0:
                 await asyncio.sleep(max(min(wait_s, TICK_S), WAIT_MIN_S))
                 self._may_go_on(run, Step.COPY)
             self._may_go_on(run, Step.COPY)
             run.owed_rows += rows
+
+    def _hurts(self, run: _Run, now: float) -> bool:
+        """Say whether searches take longer than they may."""
+        lately = ((one.name, one.health.lately_s(now)) for one in self._replicas())
+        return any(s is not None and s > run.bearable_s.get(name, s) for name, s in lately)
+
+    def _replicas(self) -> Iterator[Replica]:
+        return (one for group in self._core.atlas.view.groups.values() for one in group.replicas)
 
 
 def _todo(move: Move, state: JobState) -> bool:

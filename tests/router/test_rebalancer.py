@@ -8,6 +8,7 @@ from lookalike_router.errors import JobActive, MapConflict, ShardFailed, ShardUn
 from lookalike_router.jobs import Job, JobKind, JobState, Step
 from lookalike_router.mover import Mover
 from lookalike_router.rebalance import Goal
+from lookalike_router.rebalancer import HURT_WAIT_S
 from lookalike_router.router import Router
 from lookalike_router.shard import Head
 from lookalike_router.slots import SLOTS, SlotRange, slot_of
@@ -191,6 +192,37 @@ def test_copies_keep_to_the_rate_that_an_operator_sets() -> None:
         await router.steer_rebalance(JobState.RUNNING, rows_per_s=0.0)
         await ended(router)
         assert loop.time() - begun_s < rows / 2.0
+
+    play(scene, "ab", 1)
+
+
+def test_copies_wait_while_searches_take_far_longer_than_before_but_not_for_ever() -> None:
+    async def scene(town: Town) -> None:
+        router = await stocked(town)
+        loop = asyncio.get_running_loop()
+        health = router._core.atlas.view.groups["a"].replicas[0].health
+
+        async def search(takes_s: float) -> None:
+            while True:
+                flight = health.begin(loop.time(), True)
+                await asyncio.sleep(takes_s)
+                health.answered(flight, loop.time())
+
+        quick = asyncio.ensure_future(search(0.1))
+        await asyncio.sleep(3.0)
+        await router.start_rebalance(Goal(drain="a", batch_slots=500), S, rows_per_s=1.0)
+        await asyncio.sleep(2.0)
+        quick.cancel()
+        slow = asyncio.ensure_future(search(0.5))
+        await asyncio.sleep(2.0)
+        await router.steer_rebalance(rows_per_s=0.0)
+        begun_s = loop.time()
+        left = [move for move in (await job_of(router)).moves if not move.step.ended and move.rows]
+        assert len(left) > 3
+        await ended(router)
+        assert (len(left) - 3) * HURT_WAIT_S < loop.time() - begun_s < (len(left) + 3) * HURT_WAIT_S
+        slow.cancel()
+        await asyncio.wait([quick, slow])
 
     play(scene, "ab", 1)
 
