@@ -9,7 +9,7 @@ from lookalike_router.group import Group
 from lookalike_router.placement import Placement
 from lookalike_router.replica import Replica
 from lookalike_router.shard import Shard
-from lookalike_router.store import Beat, ReplicaPlace, ShopMap, Store
+from lookalike_router.store import Beat, ReplicaPlace, ShopMap, Store, Tombstone
 from lookalike_router.tombstones import RECENT_S, Tombstones
 
 TOMBSTONES_AT_ONCE = 10_000
@@ -65,27 +65,30 @@ class Atlas:
         self._replicas[replica.name] = replica
 
     async def refresh(self, beat: Beat | None = None) -> None:
-        """Bring the map and the tombstones up to date with the store. Raises StoreFailed."""
+        """Bring the map and the tombstones up to date with the store. Raises StoreFailed.
+
+        Both are of one moment. A read that knew of an update before it knew which replica lacks it would see neither
+        version there; one that knew the map of a delete without its tombstone would show what was deleted.
+        """
         async with self._refreshing:
-            if beat is None or beat.tombstones > self._numbered:
-                await self._load_tombstones()
-            if beat is None or beat.epoch > self.view.epoch:
-                found = await self._store.load()
-                if found is not None and found.epoch > self.view.epoch:
-                    self.view = self._viewed(found, self.view)
+            if beat is not None and beat.tombstones <= self._numbered and beat.epoch <= self.view.epoch:
+                return
+            dead: list[Tombstone] = []
+            while True:
+                after = dead[-1].number if dead else self._numbered
+                news = await self._store.news(self.view.epoch, after, RECENT_S, TOMBSTONES_AT_ONCE)
+                dead += news.tombstones
+                if len(news.tombstones) < TOMBSTONES_AT_ONCE:
+                    break
+            for one in dead:
+                self._tombstones.add(one.product_id, one.version)
+                self._numbered = one.number
+            if news.map is not None:
+                self.view = self._viewed(news.map, self.view)
 
     async def close(self) -> None:
         """Let go of every replica."""
         await asyncio.gather(*self._closing, *(replica.close() for replica in self._replicas.values()))
-
-    async def _load_tombstones(self) -> None:
-        while True:
-            found = await self._store.tombstones(self._numbered, RECENT_S, TOMBSTONES_AT_ONCE)
-            for one in found:
-                self._tombstones.add(one.product_id, one.version)
-                self._numbered = one.number
-            if len(found) < TOMBSTONES_AT_ONCE:
-                return
 
     def _viewed(self, found: ShopMap, before: View | None) -> View:
         known, self._replicas = self._replicas, {}

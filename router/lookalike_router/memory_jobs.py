@@ -38,6 +38,7 @@ class MemoryJobs:
 
     def __init__(self) -> None:
         self._job: Job | None = None
+        self._mapped = 0  # the epoch since which the map is what it is
         self._pauses: dict[int, float] = {}  # by move, when it ends
 
     async def job(self) -> Job | None:
@@ -195,5 +196,5 @@ class MemoryJobs:
     def _changed(self, changed: ShopMap) -> int:
         """Write another map under the next epoch, and return that."""
         placement = replace(changed.placement, epoch=self._known().epoch + 1)
-        self._map = replace(changed, placement=placement)
+        self._map, self._mapped = replace(changed, placement=placement), placement.epoch
         return placement.epoch

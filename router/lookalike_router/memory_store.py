@@ -22,6 +22,7 @@ from lookalike_router.store import (
     Finish,
     Hint,
     HintCount,
+    News,
     ReplicaPlace,
     RouterLease,
     ShopMap,
@@ -106,6 +107,7 @@ class MemoryStore(MemoryJobs):
             if len({uri for given in uris.values() for uri in given}) < sum(map(len, uris.values())):
                 raise MapConflict("one address was given for two replicas")
             self._map = ShopMap(placement, {name: self._places(name, uris[name]) for name in placement.weights})
+            self._mapped = placement.epoch
         return self._map
 
     async def add_shard(self, name: str, weight: float, uris: Sequence[str]) -> ShopMap:
@@ -193,7 +195,7 @@ class MemoryStore(MemoryJobs):
         """Take hold of products, in order; see Store.begin."""
         if not self._live(router):
             raise LeaseLost("this router's lease has ended; send the write again")
-        if epoch != self._epoch or self._map is None:
+        if not 0 < self._mapped <= epoch <= self._epoch:
             raise StaleMap(f"the map has epoch {self._epoch}, not {epoch}")
         return [self._begin(router, product_id, (answers or {}).get(product_id)) for product_id in product_ids]
 
@@ -262,6 +264,11 @@ class MemoryStore(MemoryJobs):
             if one.number > after and one.at_s >= now_s - age_s
         ]
         return sorted(found, key=lambda one: one.number)[:limit]
+
+    async def news(self, epoch: int, after: int, age_s: float, limit: int) -> News:
+        """Return the map if it is newer than `epoch`, and the tombstones after a number."""
+        found = await self.tombstones(after, age_s, limit)
+        return News(self._map if self._epoch > epoch else None, found)
 
     async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:
         """Return for each of these products that has a tombstone up to which version its rows are dead."""
@@ -384,9 +391,11 @@ class MemoryStore(MemoryJobs):
                 self._write_recheck(hint.replica, hint.product_id)
         for replica, product_id in finish.rechecks:
             self._write_recheck(replica, product_id)
-        if finish.announce or self._map is not before:
+        changed = self._map is not before
+        if finish.announce or changed:
             placement = replace(before.placement, epoch=before.epoch + 1)
             self._map = replace(self._known(), placement=placement)
+            self._mapped = placement.epoch if changed else self._mapped
 
     def _write_hint(self, replica: str, product_id: str, unknown: bool) -> None:
         of = self._hints.setdefault(replica, {})

@@ -12,6 +12,8 @@ from lookalike_router.sql_schema import COUNTERS, HINTS, OWNERS, REPLICAS, SHARD
 from lookalike_router.store import ReplicaPlace, ShopMap, Sync
 
 EPOCH = "epoch"
+# The epoch since which the map is what it is; newer ones only announce tombstones.
+MAPPED = "mapped"
 
 
 def counters(tx: Transaction) -> dict[str, int]:
@@ -32,10 +34,12 @@ def set_counter(tx: Transaction, name: str, value: int) -> None:
         tx.connection.execute(insert(COUNTERS).values(name=name, value=value))
 
 
-def raise_epoch(tx: Transaction) -> int:
-    """Say that the map has changed; return the new epoch."""
+def raise_epoch(tx: Transaction, *, mapped: bool = True) -> int:
+    """Say that the map has changed, or (`mapped` False) that there are tombstones to know; return the new epoch."""
     epoch = counter(tx, EPOCH) + 1
     set_counter(tx, EPOCH, epoch)
+    if mapped:
+        set_counter(tx, MAPPED, epoch)
     return epoch
 
 
@@ -69,6 +73,7 @@ def found(tx: Transaction, placement: Placement, uris: Mapping[str, Sequence[str
         _insert_shard(tx, name, weight, uris[name])
     write_owners(tx, placement.owners)
     set_counter(tx, EPOCH, placement.epoch)
+    set_counter(tx, MAPPED, placement.epoch)
     return the_map(tx)
 
 

@@ -21,6 +21,7 @@ from lookalike_router.store import (
     Finish,
     Hint,
     HintCount,
+    News,
     RouterLease,
     ShopMap,
     Tombstone,
@@ -126,6 +127,11 @@ class SqlStore:
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
         """Return tombstones with a number above `after` and not older than `age_s`, in order."""
         return await self._database.read(partial(sql_writes.tombstones, after=after, age_s=age_s, limit=limit))
+
+    async def news(self, epoch: int, after: int, age_s: float, limit: int) -> News:
+        """Return the map if it is newer than `epoch`, and the tombstones after a number."""
+        what = partial(sql_writes.news, epoch=epoch, after=after)
+        return await self._database.read(partial(what, age_s=age_s, limit=limit))
 
     async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:
         """Return for each of these products that has a tombstone up to which version its rows are dead."""

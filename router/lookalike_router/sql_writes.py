@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, insert, or_, select, update
 from lookalike_router import sql_hints, sql_jobs
 from lookalike_router.errors import LeaseLost, StaleMap
 from lookalike_router.sql_database import Transaction
-from lookalike_router.sql_map import EPOCH, counter, counters, raise_epoch, set_counter
+from lookalike_router.sql_map import EPOCH, MAPPED, counter, counters, load, raise_epoch, set_counter
 from lookalike_router.sql_schema import ANSWERS, HINTS, HOLDS, REPLICAS, ROUTERS, TOMBSTONES
 from lookalike_router.store import (
     ANSWERS_KEPT_S,
@@ -22,6 +22,7 @@ from lookalike_router.store import (
     Begun,
     Busy,
     Finish,
+    News,
     Sync,
     Tombstone,
     Unfinished,
@@ -38,7 +39,7 @@ def begin(
     if router not in live:
         raise LeaseLost("the lease of this router has ended; send the write again")
     counted = counters(tx)
-    if counted.get(EPOCH, 0) != epoch or not epoch:
+    if not 0 < counted.get(MAPPED, 0) <= epoch <= counted[EPOCH]:
         raise StaleMap(f"the map has epoch {counted.get(EPOCH, 0)}, not {epoch}")
     rows = tx.connection.execute(select(HOLDS).where(tx.among(HOLDS.c.product_id, product_ids)))
     held = {row.product_id: row for row in rows}
@@ -99,10 +100,10 @@ def finish(tx: Transaction, router: str, left: Finish) -> int:
         raise LeaseLost("another router has taken over what this one was writing; whether it was written is unknown")
     if names:
         tx.connection.execute(delete(HOLDS).where(tx.among(HOLDS.c.product_id, names)))
-    raised = sql_hints.leave(tx, left) or left.announce
+    mapped = sql_hints.leave(tx, left)
     _bury(tx, left.tombstones, left.replaced)
     record(tx, left.answers)
-    return raise_epoch(tx) if raised else counter(tx, EPOCH)
+    return raise_epoch(tx, mapped=mapped) if mapped or left.announce else counter(tx, EPOCH)
 
 
 def _bury(tx: Transaction, tombstones: Mapping[str, int], replaced: Mapping[str, int]) -> None:
@@ -148,6 +149,11 @@ def tombstones(tx: Transaction, after: int, age_s: float, limit: int) -> list[To
     wanted = select(TOMBSTONES).where(TOMBSTONES.c.number > after, TOMBSTONES.c.at >= tx.now - age_s)
     rows = tx.connection.execute(wanted.order_by(TOMBSTONES.c.number).limit(limit))
     return [Tombstone(row.number, row.product_id, row.version, tx.now - row.at) for row in rows]
+
+
+def news(tx: Transaction, epoch: int, after: int, age_s: float, limit: int) -> News:
+    """Return what has changed; see Store.news."""
+    return News(load(tx) if counter(tx, EPOCH) > epoch else None, tombstones(tx, after, age_s, limit))
 
 
 def deaths(tx: Transaction, product_ids: Sequence[str]) -> dict[str, int]:

@@ -173,6 +173,15 @@ class Tombstone:
 
 
 @dataclass(frozen=True)
+class News:
+    """What has changed since a router looked last, as of one moment."""
+
+    map: ShopMap | None
+    """None where the router has the newest."""
+    tombstones: Sequence[Tombstone]
+
+
+@dataclass(frozen=True)
 class Finish:
     """What a batch of writes left behind, written in one transaction before it is acknowledged."""
 
@@ -274,7 +283,7 @@ class Store(JobStore, Protocol):
 
         A product that a dead router held, or that was let go, is taken over and is suspect; one that a live router
         holds (this one too), or that must not be written while its slot changes its owner, is Busy. Raises LeaseLost if
-        this router's lease has ended, StaleMap if `epoch` is old.
+        this router's lease has ended, StaleMap if `epoch` is of another map; one that only announced something is not.
         """
         ...
 
@@ -311,6 +320,10 @@ class Store(JobStore, Protocol):
 
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
         """Return tombstones with a number above `after` and not older than `age_s`, in order; the oldest come first."""
+        ...
+
+    async def news(self, epoch: int, after: int, age_s: float, limit: int) -> News:
+        """Return the map if it is newer than `epoch`, and `tombstones(after, age_s, limit)`."""
         ...
 
     async def deaths(self, product_ids: Sequence[str]) -> Mapping[str, int]:

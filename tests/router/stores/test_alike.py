@@ -148,6 +148,10 @@ class Alike(RuleBasedStateMachine):
     def read_tombstones(self, after: int, limit: int, age_s: float) -> None:
         self.step(lambda store: store.tombstones(after, age_s, limit))
 
+    @rule(epoch=st.integers(0, 5), after=st.integers(0, 5))
+    def read_news(self, epoch: int, after: int) -> None:
+        self.step(lambda store: store.news(epoch, after, 3_600.0, 10))
+
     @rule(
         first=st.integers(0, SLOTS // 2),
         slots=st.integers(1, SLOTS // 2),

@@ -218,6 +218,16 @@ async def test_tombstones_are_read_from_a_number_on(founded: Store, other: Store
     assert [one.product_id for one in await other.tombstones(0, 9, 10)] == ["r"]
 
 
+async def test_news_are_a_newer_map_and_the_tombstones_that_belong_to_it(founded: Store, other: Store) -> None:
+    nothing = await other.news(1, 0, 100, 10)
+    assert (nothing.map, list(nothing.tombstones)) == (None, [])
+    await left(founded, Finish([], hints=[("a/2", "p", False)], replaced={"p": 5}))
+    news = await other.news(1, 0, 100, 10)
+    assert news.map == await founded.load()
+    assert [(one.number, one.product_id, one.version) for one in news.tombstones] == [(1, "p", 5)]
+    assert await other.news(2, 1, 100, 10) == nothing
+
+
 async def test_a_later_tombstone_of_a_product_takes_the_place_of_the_first_and_never_revives(founded: Store) -> None:
     await left(founded, Finish([], tombstones={"p": 5}))
     first = (await founded.look()).tombstones

@@ -219,6 +219,20 @@ async def test_hints_for_a_replica_that_was_removed_are_dropped(founded: Store) 
     assert not (await hold(founded, "p"))[0].suspect
 
 
+async def test_an_announcement_refuses_no_writer_and_a_change_of_the_map_does(founded: Store) -> None:
+    assert await left(founded, Finish([], announce=True)) == 2
+    [one] = await founded.begin("r", ["q"], 1)
+    assert isinstance(one, Begun)
+    for wrong in (0, 3):
+        with pytest.raises(StaleMap):
+            await founded.begin("r", ["s"], wrong)
+    assert await left(founded, Finish([], hints=[("a/2", "p", False)])) == 3
+    for old in (1, 2):
+        with pytest.raises(StaleMap):
+            await founded.begin("r", ["s"], old)
+    assert isinstance((await founded.begin("r", ["s"], 3))[0], Begun)
+
+
 async def test_what_is_announced_raises_the_epoch_once(founded: Store) -> None:
     assert await left(founded, Finish([], announce=True)) == 2
     assert await left(founded, Finish([], hints=[("a/2", "p", False)], announce=True)) == 3

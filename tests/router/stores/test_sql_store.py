@@ -72,7 +72,7 @@ async def test_an_older_store_is_refused_and_left_as_it_is(tmp_path: Path) -> No
         connection.execute("CREATE TABLE facts (name VARCHAR PRIMARY KEY, value VARCHAR NOT NULL)")
         connection.execute("INSERT INTO facts VALUES ('schema', '1')")
     connection.close()
-    assert "was made by another version (schema 1, this one reads 3)" in await said_by(SqlStore(f"sqlite:///{file}"))
+    assert "was made by another version (schema 1, this one reads 4)" in await said_by(SqlStore(f"sqlite:///{file}"))
     connection = sqlite3.connect(file)
     assert connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [("facts",)]
     connection.close()
