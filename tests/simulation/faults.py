@@ -14,6 +14,7 @@ STORE = "store"
 STORE_DEADLINE_S = 3.0
 # A write that comes late comes within this time: less than the store's RECHECK_AFTER_S even after the longest pause.
 LATE_S_MAX = 5.0
+FOUNDING_S = 5.0
 LATENCY_S = 0.004
 """Of a call, there and back together, on average."""
 
@@ -162,7 +163,8 @@ class Endpoint:
         self.chances = Chances()
         self.process = Gate()
         self.down = False
-        self.wiped = False
+        self.holds = ""
+        """The replica that it was founded for: a server keeps rows under its name, and knows of no other."""
         self.lives = 0
         """How often it was killed: what waited in the process before is gone."""
 
@@ -173,16 +175,22 @@ class Endpoint:
     def restart(self) -> None:
         self.down = False
 
+    async def found(self, shop: str, replica: str) -> None:
+        """Hold a replica's rows from now on, if it holds none's."""
+        if not self.holds:
+            await self.rows.join(shop, True, FOUNDING_S)
+            self.holds = replica
+
     def wipe(self) -> None:
         """Lose every row, and to which shop it belongs."""
         self.rows = MemoryShard(self.uri, self.uri)
-        self.wiped = True
+        self.holds = ""
         self.lives += 1
 
     @property
     def well(self) -> bool:
         """Whether nothing is wrong with it now."""
-        return not self.down and not self.wiped and not self.process.closed and self.chances == WELL
+        return not self.down and self.holds != "" and not self.process.closed and self.chances == WELL
 
 
 def failure(dice: random.Random, name: str, what: str) -> ShardError:

@@ -27,9 +27,10 @@ class FaultyShard:
 
     async def join(self, shop: str, founding: bool, deadline_s: float) -> Probe:
         async def work() -> Probe:
-            probe = await self._endpoint.rows.join(shop, founding, deadline_s)
-            self._endpoint.wiped = False
-            return probe
+            if founding:
+                await self._endpoint.found(shop, self.name)
+            self._check_holds()
+            return await self._endpoint.rows.join(shop, False, deadline_s)
 
         return await self._read("join", work, deadline_s, joins=True)
 
@@ -113,7 +114,8 @@ class FaultyShard:
     @property
     def _calm(self) -> bool:
         """Whether nothing can go wrong now."""
-        return self._endpoint.well and not (self._link.asleep or self._link.parted)
+        mine = self._endpoint.well and self._endpoint.holds == self.name
+        return mine and not (self._link.asleep or self._link.parted)
 
     async def _asked(self, what: str, work: Callable[[], Awaitable[T]], joins: bool) -> T:
         try:
@@ -147,8 +149,12 @@ class FaultyShard:
         await self._endpoint.process.passed()
         if self._endpoint.down or self._endpoint.lives != lives:
             raise ShardUnreachable(self.name, "is down")
-        if self._endpoint.wiped and not joins:
-            raise ShardRefused(self.name, "holds no rows of this shop")
+        if not joins:
+            self._check_holds()
+
+    def _check_holds(self) -> None:
+        if self._endpoint.holds != self.name:
+            raise ShardRefused(self.name, "holds no rows of this replica")
 
     async def _written(self, rows: Sequence[Row], gone: Sequence[Head], fate: str) -> None:
         around, name = self._around, self.name

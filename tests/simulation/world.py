@@ -113,9 +113,9 @@ class World:
         """Bring endpoints, map and routers into being while all is well."""
         shop = await self.store.shop()
         uris = {name: [f"sim:{name}{i}" for i in range(1, self._replicas + 1)] for name in self.placement.weights}
-        for uri in (uri for of in uris.values() for uri in of):
-            await self.endpoint(uri).rows.join(shop, True, S)
-        await self.store.found(self.placement, uris)
+        founded = await self.store.found(self.placement, uris)
+        for place in (place for of in founded.replicas.values() for place in of):
+            await self.endpoint(place.uri).found(shop, place.name)
         self._moved()
         for _ in range(routers):
             await self.open()
