@@ -49,6 +49,8 @@ class Ended:
     """What a batch came to: the pictures that went with each product, and from which epoch on it may be said."""
 
     gone: Mapping[str, int]
+    dead: Mapping[str, int]
+    """Up to which version the rows of each product are dead. Readers may know once they know which replica lacks it."""
     epoch: int
     announced: bool
     """Whether every router must have seen the epoch first."""
@@ -184,11 +186,10 @@ class Writer:
         gone = outcome[confirmed[0]].gone if confirmed else {}
         finish = self._finish(group, jobs, begun, repeated, outcome, gone)
         reached = await self._core.holds.finish(finish, epoch)
-        for product_id, version in self._dead(jobs, fresh).items():
-            self._core.tombstones.add(product_id, version)
-        # Who answered a request first may not have waited yet until everybody knew what its write changed.
-        announced = finish.announce or reached > epoch or bool(repeated)
-        self._acknowledge(mine, Ended(gone, reached, announced, repeated))
+        # Who answered a request first may not have waited yet until everybody knew what its write changed; nor may who
+        # found before us that a replica lacks something.
+        announced = finish.announce or reached > epoch or bool(finish.hints or repeated)
+        self._acknowledge(mine, Ended(gone, self._dead(jobs, fresh), reached, announced, repeated))
 
     async def _repeated(self, jobs: Sequence[WriteJob]) -> dict[str, Answer]:
         """Return the first answers to those of the jobs whose request another router has answered meanwhile."""
@@ -271,8 +272,7 @@ class Writer:
     def _acknowledge(self, jobs: Sequence[WriteJob], ended: Ended) -> None:
         """Tell the callers: at once, or when every router has seen what it must know. The next batch need not wait."""
         if not ended.announced:
-            for job in jobs:
-                _end(job, ended)
+            self._end(jobs, ended)
             return
         task = asyncio.ensure_future(self._when_seen(jobs, ended))
         self._said.add(task)
@@ -285,8 +285,13 @@ class Writer:
             for job in jobs:
                 _fail(job, error)
         else:
-            for job in jobs:
-                _end(job, ended)
+            self._end(jobs, ended)
+
+    def _end(self, jobs: Sequence[WriteJob], ended: Ended) -> None:
+        for product_id, version in ended.dead.items():
+            self._core.tombstones.add(product_id, version)
+        for job in jobs:
+            _end(job, ended)
 
 
 def _rows(write: ProductWrite, version: int) -> list[Row]:

@@ -76,6 +76,19 @@ def test_a_write_is_acknowledged_while_a_replica_is_down_and_reads_avoid_it_unti
     play(scene)
 
 
+def test_no_write_is_acknowledged_before_every_router_knows_which_replica_lacks_it_whoever_found_that() -> None:
+    async def scene(made: Town) -> None:
+        one, two = await made.open(), await made.open()
+        await put(one, "p")
+        made["a2"].down = True
+        puts = [asyncio.ensure_future(put(one, "p", pictures)) for pictures in (1, 2)]
+        await puts[1]  # the next batch: the one before it has found the replica behind
+        assert sync(two, "a/2") is Sync.BEHIND
+        await puts[0]
+
+    play(scene)
+
+
 def test_a_write_that_no_replica_in_sync_has_is_refused() -> None:
     async def scene(made: Town) -> None:
         router = await made.open()
