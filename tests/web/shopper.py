@@ -68,9 +68,10 @@ class Shopper:
         self.page.get_by_role("button", name=f"Sample photo {number}", exact=True).click()
         self.found()
 
-    def upload(self, path: Path | str) -> None:
-        """Choose a file from the device."""
-        self.page.locator("#file-input").set_input_files(path)
+    def upload(self, path: Path | str, source: str = "file") -> None:
+        """Choose a file from the device, once the page listens: it draws its samples after that."""
+        expect(self.page.locator("#samples button").first).to_be_attached()
+        self.page.locator(f"#{source}-input").set_input_files(path)
 
     def found(self) -> None:
         """Wait until products are there."""

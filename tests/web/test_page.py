@@ -34,7 +34,7 @@ def test_one_tap_on_a_sample_photo_gives_boxes_and_the_right_product(shopper: Sh
 def test_a_file_or_a_photo_from_the_camera_is_searched(shopper: Shopper) -> None:
     for source in ("file", "camera"):
         shopper.visit()
-        shopper.page.locator(f"#{source}-input").set_input_files(TEAPOT_PHOTO)
+        shopper.upload(TEAPOT_PHOTO, source)
         shopper.found()
         assert shopper.ids()[0] == "teapot-0001"
 
