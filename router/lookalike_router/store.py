@@ -319,7 +319,7 @@ class Store(JobStore, Protocol):
         ...
 
     async def tombstones(self, after: int, age_s: float, limit: int) -> list[Tombstone]:
-        """Return tombstones with a number above `after` and not older than `age_s`, in order; the oldest come first."""
+        """Return tombstones with a number above `after` and not older than `age_s`, in order."""
         ...
 
     async def news(self, epoch: int, after: int, age_s: float, limit: int) -> News:

@@ -19,7 +19,7 @@ class Timing:
     """How often rechecks that have come due are looked for."""
     sweep_s: float = 5.0
     """How long the comparison of replicas in the background rests between two windows of slots."""
-    bury_s: float = 1.0
+    bury_s: float = 5.0
     """How often tombstones that have come of age are looked for."""
     bury_after_s: float = 300.0
     """When a deleted row is looked for once more; less than readers remember it, longer than servers seal and index."""
