@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -76,6 +79,31 @@ def test_a_killed_run_that_is_resumed_goes_the_same_way(feed: Path, tmp_path: Pa
     first.save()
     after = taken(run_of(feed, tmp_path / "killed", steps=8, resume=True), 4)
     assert before + after == pytest.approx(whole, rel=1e-4)
+
+
+BESIDE = """
+import hashlib, sys
+from pathlib import Path
+from tests.models.test_train import run_of, taken
+run = run_of(Path(sys.argv[1]), Path(sys.argv[2]), steps=2)
+losses = taken(run, 2)
+weights = b"".join(value.detach().numpy().tobytes() for name, value in run.model.named_parameters())
+Path(sys.argv[2], f"rank {run.rank}").write_text(f"{losses} {hashlib.sha256(weights).hexdigest()}")
+run.save()
+"""
+
+
+def test_processes_of_one_run_learn_from_batches_of_their_own_and_have_the_same_weights(
+    feed: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "beside.py").write_text(BESIDE)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path.cwd()), *sys.path])}
+    subprocess.run([*torchrun, tmp_path / "beside.py", feed, tmp_path], check=True, env=here, timeout=300)
+    told = [(tmp_path / f"rank {rank}").read_text().rsplit(" ", 1) for rank in (0, 1)]
+    assert told[0][0] != told[1][0]
+    assert told[0][1] == told[1][1]
+    assert run_of(feed, tmp_path, steps=2, resume=True).step == 2
 
 
 def test_ctrl_c_loses_no_step(feed: Path, tmp_path: Path) -> None:

@@ -92,6 +92,8 @@ def train_embedder(told: argparse.Namespace) -> str:
         validate=lambda model: recall_at_1(model, shop.held_out, shop.others, told.side_px, device),
         teacher=teacher_of(told.teacher) if told.teacher else None,
     )
+    if run.rank:  # of several processes the first one says what there is to say
+        return ""
     metrics = {} if recall != recall else {"held_out_recall_at_1": round(recall, 4)}
     trained_on = ", ".join(path.name for path in told.data)
     facts = Facts(f"{told.out.name}-embedder", licence="yours", trained_on=trained_on, metrics=metrics)

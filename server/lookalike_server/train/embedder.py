@@ -30,6 +30,8 @@ class Progress:
     """What the progress line says."""
 
     steps_at_start: int
+    elapsed_at_start_s: float = 0.0
+    """What the run had computed when it began or went on."""
     began_s: float = field(default_factory=time.monotonic)
     pictures: int = 0
     learning_s: float = 0.0
@@ -52,7 +54,7 @@ class Progress:
         done = run.step - self.steps_at_start
         if run.plan.steps:
             return (run.plan.steps - run.step) * wall_s / max(1, done)
-        return (run.plan.minutes * 60 - run.elapsed_s) * wall_s / max(1e-9, self.learning_s)
+        return (run.plan.minutes * 60 - run.elapsed_s) * wall_s / max(1e-9, run.elapsed_s - self.elapsed_at_start_s)
 
 
 def train(
@@ -64,7 +66,7 @@ def train(
     say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
 ) -> float:
     """Take the steps that are left; return the held-out recall@1 of the averaged network. Ctrl-C loses no step."""
-    progress = Progress(run.step)
+    progress = Progress(run.step, run.elapsed_s)
     said_s = saved_s = time.monotonic()
     losses: dict[str, float] = {}
     try:
@@ -75,10 +77,10 @@ def train(
                 now_s = time.monotonic()
                 progress.learning_s += now_s - began_s
                 progress.pictures += len(batch.pictures)
-                if now_s - said_s >= SAID_EVERY_S:
+                if run.rank == 0 and now_s - said_s >= SAID_EVERY_S:
                     say(progress.line(run, losses))
                     said_s = now_s
-                if now_s - saved_s >= save_every_s and run.progress < 1:
+                if run.rank == 0 and now_s - saved_s >= save_every_s and run.progress < 1:
                     run.save()
                     progress.recall = validate(run.ema)
                     saved_s = time.monotonic()
@@ -86,6 +88,8 @@ def train(
         run.save()
         raise
     run.save()
+    if run.rank:
+        return NO_RECALL
     progress.recall = validate(run.ema)
     say(progress.line(run, losses))
     return progress.recall
