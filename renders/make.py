@@ -1,4 +1,4 @@
-"""The command line: `python -m renders.make train|backgrounds|sample`. Starts one Blender process a core."""
+"""The command line: `python -m renders.make train|packs|backgrounds|sample`. Starts one Blender process a core."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train", help="cut-outs of goods to train on")
     train.add_argument("--products", type=int, required=True)
+    drawn = commands.add_parser("packs", help="cut-outs of packages to train on; needs no Blender, but OpenCV")
+    drawn.add_argument("--families", type=int, required=True, help="three varieties each")
     places = commands.add_parser("backgrounds", help="cluttered places without goods to train on")
     places.add_argument("--count", type=int, default=60)
     scenes = commands.add_parser("photos", help="photos of training goods in places, with boxes")
     scenes.add_argument("--count", type=int, default=100)
     sample = commands.add_parser("sample", help="the sample shop; with several workers, assemble it afterwards")
     ready = commands.add_parser("assemble", help="write the sample shop from its rendered cache")
-    for command in (train, places, scenes, sample, ready):
+    for command in (train, drawn, places, scenes, sample, ready):
         command.add_argument("--out", type=Path, required=True)
     for command in (sample, ready):
         command.add_argument("--cache", type=Path, required=True, help="folder for the renders themselves")
-    for command in (train, places, scenes, sample):
+    for command in (train, drawn, places, scenes, sample):
         command.add_argument("--worker", type=int, default=0, help="which share this process renders")
         command.add_argument("--workers", type=int, default=1, help="how many processes share the work")
     _obey(parser.parse_args())
@@ -30,6 +32,11 @@ def main() -> None:
 
 def _obey(told: argparse.Namespace) -> None:
     """Do what was told; Blender is loaded only now, so that --help is quick."""
+    if told.command == "packs":
+        from renders import packs
+
+        packs.render(told.out, told.families, told.worker, told.workers)
+        return
     from renders import shop, train
 
     match told.command:
