@@ -21,8 +21,8 @@ from lookalike_server.models.calibrate import Pairs
 from lookalike_server.train.composites import Stock
 from lookalike_server.train.crops import photo_crop, studio_crop
 from lookalike_server.train.pictures import Picture
-from training.evaluate import Model, embedded
 from training.pictures import backgrounds, clothes, groceries, products
+from training.serving import Model
 
 SIDE_PX = 128
 ABSENT_PHOTOS = 300
@@ -38,7 +38,7 @@ def asked_of(name: str) -> bool:
 
 def vectors(embedder: Model, pictures: Sequence[Picture]) -> Vectors:
     """Return the vectors of RGB arrays."""
-    return embedded(embedder, [Image.fromarray(picture) for picture in pictures])
+    return embedder.vectors([Image.fromarray(picture) for picture in pictures])
 
 
 def grocery_pairs(data: Path, embedder: Model) -> tuple[Pairs, Pairs, Vectors]:

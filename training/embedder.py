@@ -2,12 +2,12 @@
 
 The recipe alone: what a batch holds, and how unseen goods are asked about; its steps are those of `train embedder`.
 Views of one product belong together: rendered products (also with their hues turned, as further products), grocery
-classes, and clothing photos, each an instance of its own. The schedule runs over minutes of computing; --resume goes
-on, also with more products than before.
+classes, and clothing photos, each an instance of its own. The schedule runs over minutes of computing;
+--resume goes on.
 """
 
 import argparse
-import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,31 @@ from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful
 from lookalike_server.train.embedder import NO_RECALL, train
 from lookalike_server.train.pictures import Picture
 from lookalike_server.train.run import Plan, Run, embedded
-from training.pictures import Product, backgrounds, clothes, groceries, iconic_cutouts, products
+from training.pictures import (
+    PACK,
+    Product,
+    backgrounds,
+    clothes,
+    garments,
+    groceries,
+    iconic_cutouts,
+    products,
+    unseen_groceries,
+)
 
-# A batch: categories x products each x two crops, grocery classes x two or three, clothing photos x two.
-CATEGORIES = 7
+# A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
+# clothing photos with two.
+CATEGORIES = 3
+FAMILIES = 2
 PRODUCTS_EACH = 3
-GROCERIES = 10
+GROCERIES = 14
 CLOTHES = 4
-CLOTHES_MAX = 4000
+CLOTHES_MAX = 5000
+# Small at first: shapes and colours are learned three times as fast as at the size that is served.
+SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
 WITH_ICONIC, AS_SHOWN = 0.6, 0.6
-# Rows for classes to come: products times hue turns, and the groceries.
-CLASSES_MAX = 8192
-RESCAN_S = 420.0
+SAVE_EVERY_S = 600.0
 # Goods that were learnt, mixed into the gallery of the validation.
 OTHERS_MAX = 60
 
@@ -41,54 +53,57 @@ Labelled = tuple[list[Picture], list[str]]
 
 
 class Goods:
-    """Everything there is to learn from by now, and how a batch is drawn from it."""
+    """Everything there is to learn from, and how a batch is drawn from it."""
 
-    classes = (CLASSES_MAX,)
-
-    def __init__(self, data: Path, renders: Path, names: Path) -> None:
-        self._names_file = names
-        self._names: dict[str, int] = json.loads(names.read_text()) if names.exists() else {}
-        self.groceries = groceries(data, "train")
+    def __init__(self, data: Path, renders: Path, *, without: Set[str] = frozenset()) -> None:
+        """Read it all; `without` are grocery classes to leave out."""
+        self.groceries = {name: few for name, few in groceries(data, "train").items() if name not in without}
         self.iconic = iconic_cutouts(data)
         self.clothes = clothes(data, "train", CLOTHES_MAX)
-        self._clutter = [photo for photos in self.groceries.values() for photo in photos] + self.clothes
-        self.rescan(renders)
-
-    def rescan(self, renders: Path) -> None:
-        """Read the rendered products that are there by now."""
+        self.garments = garments(data, "train", CLOTHES_MAX)
+        clutter = [photo for photos in self.groceries.values() for photo in photos] + self.clothes
         self.by_category: dict[str, list[tuple[Product, bool]]] = {}
         found = products(renders, validation=False)
         for product in found:
-            entry = (product, is_colourful(product.views[0]))
-            self.by_category.setdefault(product.category, []).append(entry)
+            # Packages come in many colours as they are.
+            turns = not product.category.startswith(PACK) and is_colourful(product.views[0])
+            self.by_category.setdefault(product.category, []).append((product, turns))
+        self.categories = [name for name in self.by_category if not name.startswith(PACK)]
+        self.families = [name for name in self.by_category if name.startswith(PACK)]
         self.count = len(found)
         cutouts = [view for product in found for view in product.views] or list(self.iconic.values())
-        self.stock = Stock(cutouts, backgrounds(renders, validation=False), self._clutter)
+        self.stock = Stock(cutouts, backgrounds(renders, validation=False), clutter)
+        self._kinds = sorted({kind for kind in self.garments if kind})
+        names = [f"grocery:{name}" for name in self.groceries]
+        for product, colourful in (entry for group in self.by_category.values() for entry in group):
+            names += [f"render:{product.name}:{turn:.0f}" for turn in HUE_TURNS_DEG[: None if colourful else 1]]
+        self._numbers = {name: number for number, name in enumerate(names)}
+
+    @property
+    def classes(self) -> tuple[int, int]:
+        """How many products, and how many kinds of garments."""
+        return len(self._numbers), len(self._kinds)
 
     def batch(self, side_px: int, rng: Rng) -> Batch:
-        """Draw one batch; a class gets its number when it is first seen."""
+        """Draw one batch; a clothing photo is an instance of its own, and its class the kind of garment."""
         pictures, names = self._drawn(side_px, rng)
-        before = len(self._names)
+        kinds = [self.garments[int(name.partition(":")[2])] if name.startswith("clothes:") else None for name in names]
         labels = [
-            UNCLASSED if name.startswith("clothes:") else self._names.setdefault(name, len(self._names))
-            for name in names
+            self._numbers[name] if kind is None else self._kinds.index(kind) if kind else UNCLASSED
+            for name, kind in zip(names, kinds, strict=True)
         ]
-        if len(self._names) > before:  # a run that is resumed must number them alike
-            self._names_file.write_text(json.dumps(self._names))
         instances = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        return Batch(pictures, [instances[name] for name in names], [0] * len(names), labels)
+        return Batch(pictures, [instances[name] for name in names], [int(kind is not None) for kind in kinds], labels)
 
     def _drawn(self, side_px: int, rng: Rng) -> Labelled:
         """Return pictures and the names of what they show, two or three pictures a name."""
         pictures: list[Picture] = []
         names: list[str] = []
-        categories = list(self.by_category)
-        few = min(CATEGORIES, len(categories))
-        for index in rng.choice(len(categories), few, replace=False) if few else []:
-            self._add_products(self.by_category[categories[index]], side_px, rng, pictures, names)
-        classes = list(self.groceries)
-        for index in rng.choice(len(classes), GROCERIES + 2 * (CATEGORIES - few), replace=False):
-            self._add_grocery(classes[index], side_px, rng, pictures, names)
+        groups = _some(self.categories, CATEGORIES, rng) + _some(self.families, FAMILIES, rng)
+        for group in groups:
+            self._add_products(self.by_category[group], side_px, rng, pictures, names)
+        for name in _some(list(self.groceries), GROCERIES + 2 * (CATEGORIES + FAMILIES - len(groups)), rng):
+            self._add_grocery(name, side_px, rng, pictures, names)
         for index in rng.choice(len(self.clothes), CLOTHES, replace=False):
             pictures += [scene_crop(self.clothes[index], side_px, rng) for _ in range(2)]
             names += [f"clothes:{index}"] * 2
@@ -128,11 +143,16 @@ class Goods:
         names += [f"grocery:{name}"] * len(added)
 
 
+def _some(names: list[str], count: int, rng: Rng) -> list[str]:
+    """Return up to `count` of the names, none twice."""
+    return [names[at] for at in rng.choice(len(names), min(count, len(names)), replace=False)] if names else []
+
+
 def unseen_recall(model: Any, data: Path, renders: Path, side_px: int) -> float:
     """Return recall@1 of held-out rendered products: photo crops against two studio views each."""
     rng = np.random.default_rng(11)
     clutter = [photo for photos in groceries(data, "val").values() for photo in photos]
-    asked = products(renders, validation=True)
+    asked = [one for one in products(renders, validation=True) if not one.category.startswith(PACK)]
     stock = Stock([view for product in asked for view in product.views], backgrounds(renders, True), clutter)
     gallery, owners, queries, wanted = [], [], [], []
     for product in [*asked, *products(renders, validation=False)[:OTHERS_MAX]]:
@@ -161,22 +181,23 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="an earlier run's .pt to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--hold-out", action="store_true", help="leave 16 grocery classes out, to measure unseen goods")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    goods = Goods(args.data, args.renders, args.out / "names.json")
-    plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed)
+    without = unseen_groceries(args.data) if args.hold_out else frozenset[str]()
+    goods = Goods(args.data, args.renders, without=without)
+    plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=SIZES_PX)
     run = Run(plan, goods, args.out, resume=args.resume)
     if args.weights and not run.step:
         run.start_from(args.weights)
-
-    def validate(model: Any) -> float:
-        goods.rescan(args.renders)
-        return unseen_recall(model, args.data, args.renders, plan.side_px(run.progress))
-
-    train(run, validate=validate, save_every_s=RESCAN_S)
+    train(
+        run,
+        validate=lambda model: unseen_recall(model, args.data, args.renders, plan.side_px(run.progress)),
+        save_every_s=SAVE_EVERY_S,
+    )
 
 
 if __name__ == "__main__":

@@ -1,112 +1,57 @@
-"""Measures two archives on the sample shop, and the embedder on the grocery photos; onnxruntime only.
+"""Measures embedders side by side, the first beside the new one and beside baselines, and a detector with them.
 
-A small serving path of its own (brute force instead of shards), so that the figures are the models'
-and not the server's. Prints a table and, as the last line, one JSON object. Never used to choose
-what to train: the sample shop is test data.
+On the sample shop, on the shared photos of groceries and of clothing, and on held-out rendered goods; each figure says
+on what. Prints a table and, as the last line, one JSON object. Never used to choose what to train: it is test data.
 """
 
 import argparse
 import csv
 import json
-import zipfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from PIL import Image
 
-Vectors = npt.NDArray[np.float32]  # (n, 256), unit length
-Boxes = npt.NDArray[np.float32]  # (n, 4) left top right bottom, pixels
+from lookalike_server.train.composites import Stock, photo
+from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, studio_crop
+from lookalike_server.train.pictures import Picture
+from training.baselines import Colours, Teacher
+from training.pictures import (
+    PACK,
+    Product,
+    backgrounds,
+    clothes,
+    garments,
+    groceries,
+    labelled,
+    products,
+    unseen_groceries,
+)
+from training.serving import (
+    IOU_MIN,
+    SURE_SCORE_MIN,
+    Boxes,
+    Embedder,
+    Gallery,
+    Model,
+    Vectors,
+    chosen,
+    cut,
+    detected,
+    overlap,
+)
 
-LETTERBOX_GREY = (114, 114, 114)
-# Boxes of a photo that are looked at, best first, and those that are tried as the query beside the whole picture.
-BOXES_MAX = 20
-CANDIDATES_MAX = 4
-# The server embeds the best box of a catalogue picture from this score on, else the whole picture.
-SURE_SCORE_MIN = 0.9
-# A box is right from this overlap with the truth on.
-IOU_MIN = 0.5
-
-
-class Model:
-    """One archive: its manifest and a session on the CPU."""
-
-    def __init__(self, archive: Path, threads: int) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        with zipfile.ZipFile(archive) as file:
-            self.manifest: dict[str, Any] = json.loads(file.read("manifest.json"))
-            content = file.read(self.manifest["file"])
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def run(self, pictures: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
-        """Return the output for letterboxed pictures, batched."""
-        given = self.manifest["input"]
-        mean, std = (np.array(given[key], np.float32) for key in ("mean", "std"))
-        pixels = np.stack([np.asarray(picture, np.float32) for picture in pictures])
-        x = ((pixels / 255 * given["range"] - mean) / std).transpose(0, 3, 1, 2)
-        return np.asarray(self._session.run([self.manifest["output"]], {given["name"]: np.ascontiguousarray(x)})[0])
-
-    def framed(self, picture: Image.Image) -> tuple[Image.Image, float, tuple[int, int]]:
-        """Return a picture letterboxed for the input, the scale, and the grey's width at left and top."""
-        width, height = self.manifest["input"]["width"], self.manifest["input"]["height"]
-        scale = min(width / picture.width, height / picture.height)
-        size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
-        offset = ((width - size[0]) // 2, (height - size[1]) // 2)
-        frame = Image.new("RGB", (width, height), LETTERBOX_GREY)
-        frame.paste(picture.resize(size, Image.Resampling.BILINEAR), offset)
-        return frame, scale, offset
+CATALOGUE_PX = 192
+# Of the sizes that phones give, scaled down as an app does.
+PHOTO_PX = (480, 360)
+DISTRACTORS_MAX = 2000
+CLOTHES_MAX = 10_000
 
 
-def detected(detector: Model, picture: Image.Image, score_min: float) -> Boxes:
-    """Return the boxes of a picture that score at least `score_min`, best first."""
-    frame, scale, offset = detector.framed(picture)
-    rows = detector.run([frame])[0]
-    rows = rows[rows[:, 4] >= score_min][:BOXES_MAX]
-    boxes = (rows[:, :4] - np.array([*offset, *offset], np.float32)) / scale
-    limits = np.array([picture.width, picture.height] * 2, np.float32)
-    boxes = np.clip(boxes, 0, limits)
-    return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 2).all(1)]
-
-
-def embedded(embedder: Model, pictures: Sequence[Image.Image]) -> Vectors:
-    """Return the vectors of pictures."""
-    frames = [embedder.framed(picture)[0] for picture in pictures]
-    return np.concatenate([embedder.run(frames[i : i + 16]) for i in range(0, len(frames), 16)])
-
-
-def cut(picture: Image.Image, boxes: Boxes) -> list[Image.Image]:
-    """Return the parts of a picture in `boxes`."""
-    return [picture.crop((int(b[0]), int(b[1]), int(np.ceil(b[2])), int(np.ceil(b[3])))) for b in boxes]
-
-
-def overlap(first: Boxes, second: Boxes) -> npt.NDArray[np.float32]:
-    """Return the intersection over union of (n, 4) and (m, 4) boxes as (n, m)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9), np.float32)
-
-
-class Gallery:
-    """All catalogue pictures of the shop as vectors."""
-
-    def __init__(self, vectors: Vectors, owners: Sequence[str]) -> None:
-        self._vectors, self._owners = vectors, owners
-
-    def search(self, vector: Vectors) -> tuple[list[str], float]:
-        """Return the five best products, one entry each, and the best score."""
-        scores = self._vectors @ vector
-        order = np.argsort(-scores)[:50]
-        return list(dict.fromkeys(self._owners[i] for i in order))[:5], float(scores[order[0]])
-
-
-def gallery_of(shop: Path, embedder: Model, detector: Model | None) -> Gallery:
+def gallery_of(shop: Path, embedder: Embedder, detector: Model | None) -> Gallery:
     """Embed the catalogue: whole pictures, or, with a detector, the best box of each."""
     with (shop / "catalog.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -115,7 +60,7 @@ def gallery_of(shop: Path, embedder: Model, detector: Model | None) -> Gallery:
         picture = Image.open(shop / row["image"]).convert("RGB")
         boxes = detected(detector, picture, SURE_SCORE_MIN)[:1] if detector else np.zeros((0, 4), np.float32)
         pictures.append(cut(picture, boxes)[0] if len(boxes) else picture)
-    return Gallery(embedded(embedder, pictures), [row["product_id"] for row in rows])
+    return Gallery(embedder.vectors(pictures), [row["product_id"] for row in rows])
 
 
 def truth_of(shop: Path) -> dict[str, list[tuple[str, list[float]]]]:
@@ -134,24 +79,22 @@ def tapped(boxes: Boxes, box: Boxes) -> int:
     return min(around, key=lambda i: float((boxes[i, 2:] - boxes[i, :2]).prod()), default=-1)
 
 
-def measure_shop(shop: Path, detector: Model, embedder: Model, score_min: float, cropped: bool) -> dict[str, float]:
+def measure_shop(shop: Path, detector: Model, embedder: Embedder, score_min: float, cropped: bool) -> dict[str, float]:
     """Return recall through detection and of whole pictures, and the share of boxes found."""
     gallery = gallery_of(shop, embedder, detector if cropped else None)
     told: dict[str, list[float]] = defaultdict(list)
-    for photo, products in truth_of(shop).items():
-        picture = Image.open(shop / photo).convert("RGB")
+    for taken, shown in truth_of(shop).items():
+        picture = Image.open(shop / taken).convert("RGB")
         size = np.array([picture.width, picture.height] * 2, np.float32)
-        truth = np.array([box for _, box in products], np.float32) * size
+        truth = np.array([box for _, box in shown], np.float32) * size
         boxes = detected(detector, picture, score_min)
-        found = [gallery.search(v) for v in embedded(embedder, [*cut(picture, boxes), picture])]
-        exact = [gallery.search(v)[0] for v in embedded(embedder, cut(picture, truth))]
-        untapped = max([*found[:-1][:CANDIDATES_MAX], found[-1]], key=lambda answer: answer[1])[0]
-        wanted = {name for name, _ in products}
-        told["untapped_any_at_1"].append(untapped[0] in wanted)
+        found = [gallery.search(v) for v in embedder.vectors([*cut(picture, boxes), picture])]
+        exact = [gallery.search(v)[0] for v in embedder.vectors(cut(picture, truth))]
+        told["untapped_any_at_1"].append(chosen(boxes, found, picture)[0] in {name for name, _ in shown})
         ious = overlap(boxes, truth) if len(boxes) else np.zeros((1, len(truth)), np.float32)
         told["box_precision"].extend(float(of_box.max()) >= IOU_MIN for of_box in ious[: len(boxes)])
-        for j, (name, _) in enumerate(products):
-            told["boxes_found_multi" if len(products) > 1 else "boxes_found_single"].append(ious[:, j].max() >= IOU_MIN)
+        for j, (name, _) in enumerate(shown):
+            told["boxes_found_multi" if len(shown) > 1 else "boxes_found_single"].append(ious[:, j].max() >= IOU_MIN)
             answers = {"": found[tapped(boxes, truth[j])][0], "whole_": found[-1][0], "exact_box_": exact[j]}
             for kind, names in answers.items():
                 told[f"{kind}recall_at_1"].append(name == names[0])
@@ -160,39 +103,122 @@ def measure_shop(shop: Path, detector: Model, embedder: Model, score_min: float,
     return shares | {"photos": len(truth_of(shop)), "products_shown": len(told["recall_at_1"])}
 
 
-def measure_groceries(data: Path, embedder: Model) -> dict[str, float]:
+def measure_packages(data: Path, detector: Model, score_min: float) -> dict[str, float]:
+    """Return in how many labelled photos of packages a box covers one."""
+    told = []
+    for picture, truth in labelled(data, validation=True):
+        boxes = detected(detector, Image.fromarray(picture), score_min)
+        told.append(len(boxes) > 0 and float(overlap(boxes, truth).max()) >= IOU_MIN)
+    return {"photos": len(told), "found": share(told)}
+
+
+def measure_groceries(data: Path, embedder: Embedder, detector: Model, score_min: float) -> dict[str, float]:
     """Return recall@1 of the validation photos against iconic pictures (A) and training photos (B)."""
     with (data / "grocery" / "grocery.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
 
-    def vectors(split: str) -> tuple[Vectors, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    def read(split: str) -> tuple[list[Image.Image], npt.NDArray[np.str_], npt.NDArray[np.bool_]]:
         chosen = [row for row in rows if row["split"] == split]
         pictures = [Image.open(data / "grocery" / row["path"]).convert("RGB") for row in chosen]
-        labels = np.array([int(row["class_id"]) for row in chosen])
-        return embedded(embedder, pictures), labels, np.array([row["is_package"] == "1" for row in chosen])
+        packages = np.array([row["is_package"] == "1" for row in chosen])
+        return pictures, np.array([row["class"] for row in chosen]), packages
 
-    asked, wanted, packages = vectors("val")
-    figures = {"n": float(len(wanted)), "n_packages": float(packages.sum())}
+    asked, wanted, packages = read("val")
+    unseen = np.isin(wanted, list(unseen_groceries(data)))
+    figures: dict[str, float] = {"n": len(wanted), "n_packages": int(packages.sum()), "n_16": int(unseen.sum())}
+    queries = embedder.vectors(asked)
     for name, split in (("A", "iconic"), ("B", "train")):
-        gallery, labels, _ = vectors(split)
-        right = labels[(asked @ gallery.T).argmax(1)] == wanted
-        figures |= {
-            f"{name}_all": round(float(right.mean()), 4),
-            f"{name}_packages": round(float(right[packages].mean()), 4),
-        }
+        pictures, owners, _ = read(split)
+        vectors = embedder.vectors(pictures)
+        right = owners[(queries @ vectors.T).argmax(1)] == wanted
+        figures |= {f"{name}_all": share(right), f"{name}_packages": share(right[packages])}
+        if split == "iconic":
+            figures |= {"A_16_classes": share(right[unseen]), "A_16_packages": share(right[unseen & packages])}
+            gallery = Gallery(vectors, list(owners))
+            found = [untapped(one, gallery, embedder, detector, score_min)[0] for one in asked]
+            figures["A_all_with_detector"] = share(np.array(found) == wanted)
     return figures
 
 
-def measure(archive: Path, told: argparse.Namespace, detector: Model) -> dict[str, float]:
+def measure_clothing(data: Path, embedder: Embedder) -> dict[str, float]:
+    """Return how often the nearest photo by another sender shows the same kind of garment."""
+
+    def read(split: str) -> tuple[Vectors, npt.NDArray[np.str_]]:
+        kinds = np.array(garments(data, split, CLOTHES_MAX))
+        vectors = embedder.vectors([Image.fromarray(one) for one in clothes(data, split, CLOTHES_MAX)])
+        return vectors[kinds != ""], kinds[kinds != ""]
+
+    (gallery, kinds), (asked, wanted) = read("train"), read("val")
+    return {"n": len(wanted), "kind_of_nearest": share(kinds[(asked @ gallery.T).argmax(1)] == wanted)}
+
+
+def measure_renders(
+    data: Path, renders: Path, embedder: Embedder, detector: Model, score_min: float
+) -> dict[str, float]:
+    """Return recall@1 of goods never learned, before clutter; each has one catalogue picture among distractors."""
+    rng = np.random.default_rng(29)
+    asked = varieties(products(renders, validation=True))
+    others = varieties(products(renders, validation=False))[:DISTRACTORS_MAX]
+    catalogue = [studio_crop(views[0], CATALOGUE_PX, rng) for _, views in [*asked, *others]]
+    owners = [name for name, _ in [*asked, *others]]
+    gallery = Gallery(embedder.vectors([Image.fromarray(one) for one in catalogue]), owners)
+    clutter = [one for few in groceries(data, "val").values() for one in few]
+    places = backgrounds(renders, validation=True)
+    told: dict[str, list[bool]] = defaultdict(list)
+    for name, views in asked:
+        picture, boxes = photo(Stock([views[-1]], places, clutter), PHOTO_PX, 1, rng)
+        taken = Image.fromarray(picture)
+        answers = {
+            "": untapped(taken, gallery, embedder, detector, score_min),
+            "whole_": gallery.search(embedder.vectors([taken])[0])[0],
+            "exact_box_": gallery.search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
+        }
+        for kind, names in answers.items():
+            told[f"{kind}recall_at_1"].append(names[0] == name)
+            if PACK not in name:
+                told[f"goods_{kind}recall_at_1"].append(names[0] == name)
+    return {key: share(right) for key, right in told.items()} | {"n": len(asked), "distractors": len(others)}
+
+
+def varieties(found: Sequence[Product]) -> list[tuple[str, list[Picture]]]:
+    """Return products by name with their views; a colourful one with its hues turned is another product."""
+    return [
+        (f"{one.name}:{turn:.0f}", [hue_turned(view, turn) for view in one.views])
+        for one in found
+        for turn in HUE_TURNS_DEG[: None if PACK not in one.name and is_colourful(one.views[0]) else 1]
+    ]
+
+
+def untapped(
+    picture: Image.Image, gallery: Gallery, embedder: Embedder, detector: Model, score_min: float
+) -> list[str]:
+    """Return the best products for a photo in which nobody pointed at anything."""
+    boxes = detected(detector, picture, score_min)
+    found = [gallery.search(vector) for vector in embedder.vectors([*cut(picture, boxes), picture])]
+    return chosen(boxes, found, picture)
+
+
+def share(right: Sequence[bool] | npt.NDArray[np.bool_]) -> float:
+    """Return the part that is right, to four places."""
+    return round(float(np.mean(right)), 4) if len(right) else float("nan")
+
+
+def measure(embedder: Embedder, told: argparse.Namespace, detector: Model) -> dict[str, float]:
     """Return all figures of one embedder, each named by its set."""
-    embedder = Model(archive, told.threads)
     figures: dict[str, float] = {}
     if told.shop:
         for name, cropped in (("shop", False), ("shop_cropped", True)):
             shares = measure_shop(told.shop, detector, embedder, told.score_min, cropped)
             figures |= {f"{name}.{key}": value for key, value in shares.items()}
     if told.data:
-        figures |= {f"groceries.{key}": value for key, value in measure_groceries(told.data, embedder).items()}
+        sets: dict[str, Mapping[str, float]] = {
+            "groceries": measure_groceries(told.data, embedder, detector, told.score_min),
+            "clothing": measure_clothing(told.data, embedder),
+            "packages": measure_packages(told.data, detector, told.score_min),
+        }
+        if told.renders:
+            sets["renders"] = measure_renders(told.data, told.renders, embedder, detector, told.score_min)
+        figures |= {f"{name}.{key}": value for name, few in sets.items() for key, value in few.items()}
     return figures
 
 
@@ -201,15 +227,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--detector", type=Path, required=True)
     parser.add_argument("--embedder", type=Path, required=True, nargs="+", help="one or more archives, side by side")
+    parser.add_argument("--teacher", type=Path, help="a TensorFlow Lite classifier as a baseline: its pooled features")
     parser.add_argument("--shop", type=Path, help="folder with catalog.csv, truth.jsonl and the pictures")
-    parser.add_argument("--data", type=Path, help="folder with grocery/")
+    parser.add_argument("--data", type=Path, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=Path, help="folder with train/ and backgrounds_train/")
     parser.add_argument("--score-min", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     detector = Model(args.detector, args.threads)
-    told = {str(archive): measure(archive, args, detector) for archive in args.embedder}
-    for number, archive in enumerate(told, start=1):
-        print(f"({number}) {archive}")
+    columns: dict[str, Embedder] = {str(archive): Model(archive, args.threads) for archive in args.embedder}
+    columns["colours alone"] = Colours()
+    if args.teacher:
+        columns[str(args.teacher)] = Teacher(args.teacher, args.threads)
+    told = {name: measure(embedder, args, detector) for name, embedder in columns.items()}
+    for number, name in enumerate(told, start=1):
+        print(f"({number}) {name}")
     for key in next(iter(told.values())):
         print(f"  {key:<36}" + "".join(f"{figures[key]:>10.4g}" for figures in told.values()))
     print(json.dumps(told))

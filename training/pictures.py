@@ -7,6 +7,10 @@ import csv
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
 
 from lookalike_server.train.pictures import (
     PHOTO_SIDE_PX,
@@ -17,6 +21,15 @@ from lookalike_server.train.pictures import (
     read_rgb,
     shrink,
 )
+
+# Boxes that people drew, in fractions of the picture: of packages in groceries' photos, and of garments.
+PHOTO_BOXES = Path(__file__).parent / "photo_boxes.csv"
+# What the clothing table says of photos that it knows no garment for.
+NO_GARMENTS = ("Not sure", "Other", "Skip")
+
+
+# Drawn packages: families of one brand, which are categories of their own.
+PACK = "pack"
 
 
 @dataclass(frozen=True)
@@ -66,10 +79,39 @@ def groceries(data: Path, split: str) -> dict[str, list[Picture]]:
     return dict(by_class)
 
 
+def unseen_groceries(data: Path) -> set[str]:
+    """Return the 16 grocery classes, 8 of them packages, that a run with --hold-out never sees: every day the same."""
+    kinds: dict[str, set[str]] = {"0": set(), "1": set()}
+    for row in rows_of(data / "grocery" / "grocery.csv", split="iconic"):
+        kinds[row["is_package"]].add(row["class"])
+    return {name for names in kinds.values() for name in sorted(names, key=lambda name: crc32(name.encode()))[:8]}
+
+
 def clothes(data: Path, split: str, photos_max: int) -> list[Picture]:
     """Read up to `photos_max` clothing photos of `split`."""
     rows = rows_of(data / "clothing" / "clothing.csv", split=split)[:photos_max]
     return [shrink(read_rgb(data / "clothing" / row["path"]), PHOTO_SIDE_PX, shorter=True) for row in rows]
+
+
+def garments(data: Path, split: str, photos_max: int) -> list[str]:
+    """Return what kind of garment each of `clothes` shows, or '' where the table is unsure."""
+    rows = rows_of(data / "clothing" / "clothing.csv", split=split)[:photos_max]
+    return ["" if row["label"] in NO_GARMENTS else row["label"] for row in rows]
+
+
+def labelled(data: Path, validation: bool) -> list[tuple[Picture, npt.NDArray[np.float32]]]:
+    """Read the photos that photo_boxes.csv has boxes for, each with its (n, 4) boxes in pixels."""
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    with PHOTO_BOXES.open(newline="") as file:
+        for row in csv.DictReader(file):
+            boxes[row["path"]].append([float(row[side]) for side in ("left", "top", "right", "bottom")])
+    found = []
+    for path, shares in boxes.items():
+        if path.startswith("grocery/val/") is validation:
+            photo = read_rgb(data / path)
+            size = np.array([photo.shape[1], photo.shape[0]] * 2, np.float32)
+            found.append((photo, np.array(shares, np.float32) * size))
+    return found
 
 
 def iconic_cutouts(data: Path) -> dict[str, Picture]:

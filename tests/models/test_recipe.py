@@ -1,20 +1,27 @@
 """The recipe of the bundled embedder on a handful of pictures of each kind."""
 
-import json
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch: Any = pytest.importorskip("torch", reason="needs pip install 'lookalike[models]'")
 cv2: Any = pytest.importorskip("cv2", reason="needs pip install 'lookalike[models]'")
+pytest.importorskip("ultralytics", reason="needs pip install 'lookalike[models]'")
 pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'lookalike[models]'")
 
 from lookalike_server.train.batch import UNCLASSED  # noqa: E402 - after the skip
+from lookalike_server.train.composites import Stock, photo  # noqa: E402
 from lookalike_server.train.pictures import held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run  # noqa: E402
+from training.detector import as_batch, new_model, photo_sample  # noqa: E402
 from training.embedder import Goods, unseen_recall  # noqa: E402
+from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
+from training.serving import Model  # noqa: E402
+from training.thaw import thaw  # noqa: E402
 
 CLASSES, CLOTHES = 30, 6
 
@@ -37,36 +44,91 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for n in range(CLASSES):
         for split in ("train", "val", "iconic"):
             write(data / "grocery" / f"{split}-{n}.jpg", seed=n)
-            rows.append(f"{split}-{n}.jpg,{split},{n},c{n},0")
+            rows.append(f"{split}-{n}.jpg,{split},{n},c{n},{n % 2}")
     (data / "grocery" / "grocery.csv").write_text("\n".join(rows) + "\n")
     for n in range(CLOTHES):
         write(data / "clothing" / f"{n}.jpg", seed=n)
     table = "path,label,sender_id,kids,split\n" + "".join(f"{n}.jpg,shirt,1,False,train\n" for n in range(CLOTHES))
     (data / "clothing" / "clothing.csv").write_text(table)
-    for category in ("mug", "vase"):
+    for category in ("mug", "vase", "pack0001"):
         for seed in range(100_000, 100_012):
             for view in range(3):
                 write(renders / "train" / f"{category}-{seed}" / f"{view}.png", alpha=True, seed=seed)
     return data, renders
 
 
-def test_a_batch_holds_all_kinds_and_names_are_numbered_for_good(folders: tuple[Path, Path], tmp_path: Path) -> None:
-    data, renders = folders
-    goods = Goods(data, renders, tmp_path / "names.json")
+def test_a_batch_holds_all_kinds_and_another_process_numbers_them_alike(folders: tuple[Path, Path]) -> None:
+    goods = Goods(*folders)
     batch = goods.batch(64, np.random.default_rng(0))
-    names = json.loads((tmp_path / "names.json").read_text())
-    assert {name.split(":")[0] for name in names} == {"render", "grocery"}
-    assert UNCLASSED in batch.labels  # clothing
-    assert not any(held_out(name.split(":")[1]) for name in names if name.startswith("render"))
-    again = Goods(data, renders, tmp_path / "names.json").batch(64, np.random.default_rng(0))
+    assert set(batch.spaces) == {0, 1}  # products, and kinds of garments
+    assert all(
+        0 <= label < goods.classes[space] for label, space in zip(batch.labels, batch.spaces, strict=True) if label >= 0
+    )
+    assert not any(held_out(product.name) for group in goods.by_category.values() for product, _ in group)
+    assert goods.families == ["pack0001"]
+    again = Goods(*folders).batch(64, np.random.default_rng(0))
     assert list(again.labels) == list(batch.labels)
+
+
+def test_a_garment_that_the_table_is_unsure_of_has_no_class(folders: tuple[Path, Path]) -> None:
+    goods = Goods(*folders)
+    goods.garments = [""] * CLOTHES
+    batch = goods.batch(64, np.random.default_rng(0))
+    assert {label for label, space in zip(batch.labels, batch.spaces, strict=True) if space} == {UNCLASSED}
+
+
+def test_sixteen_classes_can_be_left_out(folders: tuple[Path, Path]) -> None:
+    without = unseen_groceries(folders[0])
+    assert len(without) == 16
+    assert without == unseen_groceries(folders[0])
+    assert without.isdisjoint(Goods(*folders, without=without).groceries)
 
 
 def test_steps_are_taken_and_unseen_goods_are_asked_for(folders: tuple[Path, Path], tmp_path: Path) -> None:
     data, renders = folders
     torch.set_num_threads(1)
-    goods = Goods(data, renders, tmp_path / "names.json")
-    run = Run(Plan("resnet18-12%", steps=1, sizes_px=((0.0, 64),)), goods, tmp_path, resume=False)
+    run = Run(Plan("resnet18-12%", steps=1, sizes_px=((0.0, 64),)), Goods(data, renders), tmp_path, resume=False)
     for batch in run.batches():
         assert run.learn(batch)["class"] > 0
     assert 0 <= unseen_recall(run.ema, data, renders, 64) <= 1
+
+
+def test_boxes_that_people_drew_are_inside_their_photos() -> None:
+    with PHOTO_BOXES.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["path"] for row in rows if row["path"].startswith("grocery/val/")}) == 100
+    for row in rows:
+        left, top, right, bottom = (float(row[side]) for side in ("left", "top", "right", "bottom"))
+        assert 0 <= left < right <= 1
+        assert 0 <= top < bottom <= 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_crop_of_a_labelled_photo_keeps_its_boxes_on_their_products(seed: int) -> None:
+    photo = np.full((240, 180, 3), 10, np.uint8)
+    boxes = np.array([[20, 30, 80, 120], [110, 60, 170, 220]], np.float32)
+    for left, top, right, bottom in boxes.astype(int):
+        photo[top:bottom, left:right] = 250
+    picture, kept = photo_sample(photo, boxes, 128, np.random.default_rng(seed))
+    assert picture.shape == (128, 128, 3)
+    assert len(kept)
+    for left, top, right, bottom in kept:
+        assert picture[int(top) + 3 : int(bottom) - 2, int(left) + 3 : int(right) - 2].mean() > 150
+
+
+def test_a_detectors_archive_can_learn_again() -> None:
+    """What the thawed network finds is what the archive finds."""
+    archive = Path("server/lookalike_server/models/bundled/detector.zip")
+    served = Model(archive, 1)
+    rng = np.random.default_rng(0)
+    stock = Stock([np.full((60, 40, 4), 255, np.uint8)], [rng.integers(0, 255, (300, 300, 3), np.uint8)])
+    side = served.manifest["input"]["width"]
+    pictures = [photo(stock, (side, side), 2, rng)[0] for _ in range(8)]
+    model = new_model()
+    inputs = as_batch([(one, np.zeros((0, 4), np.float32)) for one in pictures])["img"]
+    thaw(model, archive, inputs)
+    with torch.no_grad():
+        found = model(inputs)[0].numpy()
+    wanted = served.run([Image.fromarray(one) for one in pictures])
+    assert found[:, 0, 4] == pytest.approx(wanted[:, 0, 4], abs=0.01)
+    assert found[:, 0, :4] == pytest.approx(wanted[:, 0, :4], abs=1)

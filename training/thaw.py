@@ -1,0 +1,58 @@
+"""Makes a detector that can learn of an archive that cannot: the way back from ONNX to torch.
+
+Exporting folds each batch norm into the convolution before it. Here every batch norm is put back as what changes
+nothing: its statistics are measured on pictures, and its scale and shift undo them. Knows YOLO's modules and names.
+"""
+
+import re
+import zipfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+# How export.py names weights that are stored as 16-bit floats.
+HALF = "_half"
+# The head's branch that is not served, and has no weights in an archive.
+UNSERVED_BRANCH = re.compile(r"^(model\.\d+)\.(cv[23])\.(?=\d)")
+
+
+@torch.no_grad()
+def thaw(model: Any, archive: Path, pictures: torch.Tensor) -> None:
+    """Give an untrained `model` the weights of an archive of the same network; raise KeyError where it is another.
+
+    `pictures` (n, 3, side, side) are what batch norms are measured on. The branch that learns from many boxes per
+    product, which is not served, begins as a copy of the one that is.
+    """
+    with zipfile.ZipFile(archive) as file:
+        graph = onnx.load_model_from_string(file.read("model.onnx")).graph
+    folded = {
+        one.name.removesuffix(HALF): torch.from_numpy(numpy_helper.to_array(one).astype(np.float32))
+        for one in graph.initializer
+    }
+    hooks = []
+    for name, module in model.named_modules():
+        stored = UNSERVED_BRANCH.sub(r"\1.one2one_\2.", name)
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.copy_(folded[f"{stored}.weight"])
+            if module.bias is not None:
+                module.bias.copy_(folded[f"{stored}.bias"])
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            shift = folded[f"{stored.removesuffix('.bn')}.conv.bias"]
+            hooks.append(module.register_forward_pre_hook(partial(_neutralise, shift)))
+    model.eval()
+    model(pictures)  # each norm is set before it is used, and what follows sees what the archive would give it
+    for hook in hooks:
+        hook.remove()
+
+
+def _neutralise(shift: torch.Tensor, norm: Any, given: tuple[torch.Tensor]) -> None:
+    """Make a batch norm add `shift` to what it is given, and do nothing else."""
+    norm.running_var.copy_(given[0].var((0, 2, 3)))
+    norm.running_mean.copy_(given[0].mean((0, 2, 3)))
+    norm.weight.copy_((norm.running_var + norm.eps).sqrt())
+    norm.bias.copy_(norm.running_mean + shift)
