@@ -43,6 +43,8 @@ CLOTHES = 4
 CLOTHES_MAX = 5000
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
 SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128))
+# A run that begins with weights has learned those.
+LATER_SIZES_PX = ((0.0, 96), (0.4, 128))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
 WITH_ICONIC, AS_SHOWN = 0.6, 0.6
 SAVE_EVERY_S = 600.0
@@ -189,7 +191,8 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     without = unseen_groceries(args.data) if args.hold_out else frozenset[str]()
     goods = Goods(args.data, args.renders, without=without)
-    plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=SIZES_PX)
+    sizes_px = LATER_SIZES_PX if args.weights else SIZES_PX
+    plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=sizes_px)
     run = Run(plan, goods, args.out, resume=args.resume)
     if args.weights and not run.step:
         run.start_from(args.weights)

@@ -30,6 +30,7 @@ from lookalike.types import (
     Box,
     DetectResult,
     EmbedResult,
+    Match,
     Outcome,
     Page,
     Point,
@@ -106,6 +107,7 @@ class AsyncClient:
         offset: int = 0,
         filter: Filter | None = None,
         score_min: float | None = None,
+        match_min: Match | None = None,
         coverage_min: float = 0.0,
         explain: bool = False,
         timeout_s: float = SEARCH_TIMEOUT_S,
@@ -113,14 +115,14 @@ class AsyncClient:
         """Find the products most like a photo, or like an earlier photo, a product or a vector.
 
         Without `box`, `point` and `whole_image` the server detects products and takes the best match. `limit` is 10
-        unless given. Look at `coverage` before you say that the shop does not have something. `explain` asks how each
-        shard came to its part of the answer.
+        unless given. Look at `coverage` before you say that the shop does not have something. `match_min` leaves out
+        what is less alike, under any model. `explain` asks how each shard came to its part of the answer.
 
         >>> result = await shop.search("photo.jpg", filter=equals("category", "mug"))  # doctest: +SKIP
         >>> result = await shop.search(image_token=result.image_token, box=result.detections[1].box)  # doctest: +SKIP
         """
         subject = wire.Subject(photo, image_token, product_id, vector)
-        scope = wire.Scope(limit, offset, filter, score_min, coverage_min)
+        scope = wire.Scope(limit, offset, filter, score_min, match_min, coverage_min)
         part = wire.Part(box, point, whole_image)
         request = await asyncio.to_thread(wire.search_request, subject, part, scope, explain)
         return wire.search_result(await self._transport.call(self._search.Search, request, timeout_s))
@@ -133,6 +135,7 @@ class AsyncClient:
         limit: int | None = None,
         filter: Filter | None = None,
         score_min: float | None = None,
+        match_min: Match | None = None,
         coverage_min: float = 0.0,
         in_flight: int = IN_FLIGHT,
         silence_s: float = STREAM_SILENCE_S,
@@ -150,7 +153,7 @@ class AsyncClient:
         ...         case Failed(item=photo, error=error):
         ...             print(photo, error)
         """
-        scope = wire.Scope(limit, 0, filter, score_min, coverage_min)
+        scope = wire.Scope(limit, 0, filter, score_min, match_min, coverage_min)
         plan = plans.searches(wire.Part(whole_image=whole_image), scope, in_flight, silence_s)
         return self._transport.stream(self._search_stream, plan, photos)
 

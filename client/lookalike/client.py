@@ -26,6 +26,7 @@ from lookalike.types import (
     Box,
     DetectResult,
     EmbedResult,
+    Match,
     Outcome,
     Page,
     Point,
@@ -99,6 +100,7 @@ class Client:
         offset: int = 0,
         filter: Filter | None = None,
         score_min: float | None = None,
+        match_min: Match | None = None,
         coverage_min: float = 0.0,
         explain: bool = False,
         timeout_s: float = SEARCH_TIMEOUT_S,
@@ -106,14 +108,14 @@ class Client:
         """Find the products most like a photo, or like an earlier photo, a product or a vector.
 
         Without `box`, `point` and `whole_image` the server detects products and takes the best match. `limit` is 10
-        unless given. Look at `coverage` before you say that the shop does not have something. `explain` asks how each
-        shard came to its part of the answer.
+        unless given. Look at `coverage` before you say that the shop does not have something. `match_min` leaves out
+        what is less alike, under any model. `explain` asks how each shard came to its part of the answer.
 
         >>> result = shop.search("photo.jpg", filter=equals("category", "mug"))  # doctest: +SKIP
         >>> result = shop.search(image_token=result.image_token, box=result.detections[1].box)  # doctest: +SKIP
         """
         subject = wire.Subject(photo, image_token, product_id, vector)
-        scope = wire.Scope(limit, offset, filter, score_min, coverage_min)
+        scope = wire.Scope(limit, offset, filter, score_min, match_min, coverage_min)
         request = wire.search_request(subject, wire.Part(box, point, whole_image), scope, explain)
         return wire.search_result(self._transport.call(self._search.Search, request, timeout_s))
 
@@ -125,6 +127,7 @@ class Client:
         limit: int | None = None,
         filter: Filter | None = None,
         score_min: float | None = None,
+        match_min: Match | None = None,
         coverage_min: float = 0.0,
         in_flight: int = IN_FLIGHT,
         silence_s: float = STREAM_SILENCE_S,
@@ -142,7 +145,7 @@ class Client:
         ...         case Failed(item=photo, error=error):
         ...             print(photo, error)
         """
-        scope = wire.Scope(limit, 0, filter, score_min, coverage_min)
+        scope = wire.Scope(limit, 0, filter, score_min, match_min, coverage_min)
         plan = plans.searches(wire.Part(whole_image=whole_image), scope, in_flight, silence_s)
         return self._transport.stream(self._search.SearchStream, plan, photos)
 

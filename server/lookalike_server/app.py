@@ -76,7 +76,7 @@ async def http(config: Config, serving: Serving) -> AsyncIterator[int]:
     from lookalike_server.gateway.listening import Listening
     from lookalike_server.gateway.page import PageSettings
 
-    page = PageSettings(config.samples, config.rates, config.match_bands, config.events is not None)
+    page = PageSettings(config.samples, config.rates, config.events is not None)
     listening = Listening(
         gateway(serving.services, GatewaySettings(page, config.images, photo(config))), config.drain_s
     )

@@ -13,6 +13,7 @@ from lookalike_server.filter_checks import checked_filter
 from lookalike_server.query import PhotoQuery, ProductQuery, Query, Search, VectorQuery
 from lookalike_server.regions import Box, Point, Region, Whole
 from lookalike_server.vision import Photo, Token, Upload
+from lookalike_server.wire import LEVELS
 
 LIMIT_DEFAULT = 10
 # A shopper looks at some dozens; every shard is asked for all of offset + limit and more, and Milvus stops at 16,384.
@@ -20,6 +21,7 @@ LIMIT_MAX = 200
 OFFSET_MAX = 1000
 # Edges that clients compute in float32 land a little outside: 1 + 2⁻²³ is meant as 1.
 EDGE_SLACK = 1e-5
+MATCHES = {number: level for level, number in LEVELS.items()}
 SIDES = ("left", "top", "right", "bottom")
 
 PhotoRequest: TypeAlias = search_pb2.SearchRequest | search_pb2.EmbedRequest | search_pb2.DetectRequest
@@ -41,9 +43,12 @@ def checked_search(wire: search_pb2.SearchRequest) -> Search:
         complaints.add("score_min", f"is {score_min:g}; a score is -1 to 1")
     if not 0 <= wire.coverage_min <= 1:
         complaints.add("coverage_min", f"is {wire.coverage_min:g}; a fraction of the shop is 0 to 1")
+    if wire.match_min and wire.match_min not in MATCHES:
+        complaints.add("match_min", f"is {wire.match_min}, which is no match")
     complaints.settle()
     assert query is not None, "a query without complaint is there"
-    return Search(query, limit, wire.offset, where, score_min, wire.coverage_min, wire.explain, wire.facets)
+    match_min = MATCHES.get(wire.match_min)
+    return Search(query, limit, wire.offset, where, score_min, wire.coverage_min, wire.explain, wire.facets, match_min)
 
 
 def checked_detect(wire: search_pb2.DetectRequest) -> Photo:

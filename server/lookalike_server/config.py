@@ -108,14 +108,6 @@ def words(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
-def bands(value: str) -> tuple[float, ...]:
-    """Read four scores, the highest first."""
-    read = tuple(number(-1, 1)(part) for part in words(value))
-    if len(read) != 4 or sorted(read, reverse=True) != list(read):
-        raise ValueError("is not four scores from -1 to 1, the highest first")
-    return read
-
-
 def store_url(value: str) -> str:
     """Read where the store is: a PostgreSQL or SQLite URL, or a path, which is a SQLite file."""
     value = text(value)
@@ -180,12 +172,6 @@ class Config:
     )
     samples: Path | None = setting(None, existing_folder, "folder of photos that the page offers to try", "PATH")  # noqa: RUF009
     rates: Path | None = setting(None, existing_path, "JSON file of exchange rates for the page", "PATH")  # noqa: RUF009
-    match_bands: tuple[float, ...] = setting(
-        (0.75, 0.6, 0.45, 0.3),
-        bands,
-        "scores from which the page calls a match very close, close, similar, and shows it",
-        "LIST",
-    )
     events: Path | None = setting(  # noqa: RUF009
         None, lambda value: Path(text(value)).expanduser(),
         "file to which what shoppers do with the results is appended, as JSON lines", "PATH",

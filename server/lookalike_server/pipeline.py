@@ -158,13 +158,15 @@ class Pipeline:
         demand_coverage(found.coverage, search.coverage_min)
         hits, part = best_match(found, asked)
         matches = judged(hits, self._vision.calibration, contested(asked, part))
+        alike = self._vision.calibration is None or not nothing_alike(matches)
+        hits, matches = good_enough(hits, matches, search.match_min)
         return Answer(
             search_id=uuid.uuid4().hex,
             detections=shown(asked.seen.detections) if asked.seen else (),
             searched=part,
             hits=hits[search.offset : search.offset + search.limit],
             matches=matches[search.offset : search.offset + search.limit],
-            nothing_alike=self._vision.calibration is not None and nothing_alike(matches),
+            nothing_alike=not alike,
             coverage=found.coverage,
             timings=asked.seen.timings if asked.seen else Timings(),
             search_ms=search_ms,
@@ -258,6 +260,16 @@ def judged(hits: Sequence[ProductHit], calibration: Calibration | None, box: Box
     return (
         tuple(calibration.judge(hit.score - cost) for hit, cost in zip(hits, costs, strict=True)) if calibration else ()
     )
+
+
+def good_enough(
+    hits: tuple[ProductHit, ...], matches: tuple[Match, ...], least: Level | None
+) -> tuple[tuple[ProductHit, ...], tuple[Match, ...]]:
+    """Return the hits, best first, whose match is `least` or better, and their matches."""
+    if least is None or not matches:
+        return hits, matches
+    count = sum(match.level.rank <= least.rank for match in matches)
+    return hits[:count], matches[:count]
 
 
 def nothing_alike(matches: Sequence[Match]) -> bool:

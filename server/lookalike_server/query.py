@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lookalike_router.filter import Filter
 from lookalike_router.rebalance import Goal
+from lookalike_server.models.match import Level
 from lookalike_server.regions import Region
 from lookalike_server.vision import Photo
 
@@ -53,6 +54,8 @@ class Search:
     """Whether to say how each shard came to its part of the answer."""
     facets: bool = False
     """Whether to count what the answer may be narrowed by."""
+    match_min: Level | None = None
+    """Only hits of this match or better, where the embedder says what its scores mean."""
 
 
 @dataclass(frozen=True)

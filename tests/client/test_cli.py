@@ -157,10 +157,13 @@ def test_a_search_says_in_words_what_a_score_means(cli: Cli, filled: ScriptedSho
 
 def test_a_search_sends_what_was_typed(cli: Cli, filled: ScriptedShop, photo: Path) -> None:
     options = ["--limit", "2", "--offset", "1", "--box", "0.25,0.25,0.5,0.75", "--filter", "price<30,category=mug|cup"]
-    result = cli("search", photo, *options, "--min-score", "0.5", "--min-coverage", "1", "--json")
+    result = cli(
+        "search", photo, *options, "--min-score", "0.5", "--min-coverage", "1", "--min-match", "weak", "--json"
+    )
     request = filled.script.requests[-1]
     assert (request.image, request.limit, request.offset, request.box.bottom) == (b"photo", 2, 1, 0.75)
     assert (request.score_min, request.coverage_min) == (0.5, 1.0)
+    assert request.match_min == search_pb2.Hit.MATCH_WEAK
     assert [one.WhichOneof("kind") for one in request.filter.all_of.filters] == ["range", "in_list"]
     assert [hit["product"]["product_id"] for hit in said(result)["hits"]] == ["mug-1", "mug-2"]
 

@@ -134,9 +134,11 @@ def test_a_search_asks_for_what_it_was_told(shop: Shop, server: ScriptedShop) ->
         offset=6,
         filter=equals("category", "mug"),
         score_min=0.5,
+        match_min=lookalike.Match.SIMILAR,
         coverage_min=1.0,
     )
     request = server.script.requests[-1]
+    assert request.match_min == search_pb2.Hit.MATCH_SIMILAR
     assert (request.image_token, request.point.x, request.point.y) == ("t", 0.5, 0.25)
     assert (request.limit, request.offset, request.score_min, request.coverage_min) == (3, 6, 0.5, 1.0)
     assert request.filter.compare.value.text == "mug"
@@ -317,6 +319,7 @@ def test_a_product_that_no_server_takes_is_not_sent(shop: Shop, server: Scripted
         {"limit": 10**12},
         {"filter": "category=mug"},
         {"score_min": "high"},
+        {"match_min": "high"},
     ],
     ids=str,
 )

@@ -81,6 +81,7 @@ def test_a_rounding_error_outside_the_picture_is_put_right() -> None:
         (search_pb2.SearchRequest(vector=catalog_pb2.Vector(values=[INF, *UNIT[1:]])), "vector.values"),
         (search_pb2.SearchRequest(vector=catalog_pb2.Vector(values=UNIT, model="m" * 129)), "vector.model"),
         (search_pb2.SearchRequest(image=b"x", filter=catalog_pb2.Filter()), "filter"),
+        (search_pb2.SearchRequest.FromString(b"\x0a\x01x\x78\x09"), "match_min"),
     ],
     ids=str,
 )

@@ -37,8 +37,6 @@ def test_help_names_every_flag_and_its_variable(one: object, capsys: pytest.Capt
         (["--embedder", "/nowhere/at/all.zip"], {}, "does not exist"),
         (["--host", " "], {}, "is empty"),
         (["--samples", "/proc/version"], {}, "is no folder"),
-        (["--match-bands", "0.9,0.8,0.7"], {}, "is not four scores"),
-        (["--match-bands", "0.5,0.6,0.4,0.3"], {}, "the highest first"),
         (["--shards", "a=ftp://x"], {}, "the address of shard a is no address such as http://127.0.0.1:19530"),
         (["--shards", "a=http://x:1|"], {}, "the address of shard a is no address such as"),
         (["--shards", "a=http://x:1/db"], {}, "the address of shard a is no address such as"),
@@ -86,10 +84,6 @@ def test_a_store_is_a_path_or_a_database_url() -> None:
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg", "PostgreSQL"])
 def test_a_store_in_postgresql_is_asked_by_our_driver(scheme: str) -> None:
     assert Config.read(["--store", f"{scheme}://u:p@h/d"], {}).store == "postgresql+psycopg://u:p@h/d"
-
-
-def test_bands_are_read_in_their_order() -> None:
-    assert Config.read(["--match-bands", "0.9, 0.8,0.7,-0.1"], {}).match_bands == (0.9, 0.8, 0.7, -0.1)
 
 
 def test_a_secret_is_not_shown() -> None:

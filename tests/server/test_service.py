@@ -101,11 +101,23 @@ async def test_a_shop_that_has_nothing_alike_says_so_and_shows_what_it_has(tmp_p
         await shop.put(product("green", GREEN))
         found = await search(shop, image=halves(RED, RED), whole_image=WHOLE)
         assert (ids(found), found.nothing_alike) == (["green"], True)
+        found = await search(shop, image=halves(RED, RED), whole_image=WHOLE, match_min=H.MATCH_WEAK)
+        assert (ids(found), found.nothing_alike) == ([], True)
+
+
+async def test_what_is_less_alike_than_asked_for_is_left_out(tmp_path: Path) -> None:
+    async with open_shop(tmp_path, match=MATCH) as shop:
+        await shop.put(product("red", RED), product("purple", PURPLE), product("green", GREEN))
+        asked = {"image": halves(RED, RED), "whole_image": WHOLE, "facets": True}
+        alike = await search(shop, **asked, match_min=H.MATCH_WEAK)
+        assert (ids(alike), alike.facets.products) == (["red", "purple"], 2)
+        assert len((await search(shop, **asked, match_min=H.MATCH_NONE)).hits) == 3
+        assert ids(await search(shop, **asked, match_min=H.MATCH_WEAK, offset=1)) == ["purple"]
 
 
 async def test_an_embedder_that_does_not_say_what_scores_mean_leaves_it_open(shop: Shop) -> None:
     await shop.put(product("green", GREEN))
-    found = await search(shop, image=halves(RED, RED))
+    found = await search(shop, image=halves(RED, RED), match_min=H.MATCH_SAME)
     assert (found.hits[0].match, found.hits[0].same_probability) == (H.MATCH_UNSPECIFIED, 0)
     assert not found.nothing_alike
 

@@ -40,6 +40,7 @@ class SearchRequest(google.protobuf.message.Message):
     COVERAGE_MIN_FIELD_NUMBER: builtins.int
     EXPLAIN_FIELD_NUMBER: builtins.int
     FACETS_FIELD_NUMBER: builtins.int
+    MATCH_MIN_FIELD_NUMBER: builtins.int
     image: builtins.bytes
     """The encoded picture: JPEG, PNG, WebP, AVIF or the first frame of a GIF; at most 12 MiB, 50 megapixels, sides of 16 px or more.
     Kept in memory for some minutes, never written to disk or to a log.
@@ -60,6 +61,10 @@ class SearchRequest(google.protobuf.message.Message):
     """Whether to say in the answer how each shard came to its part of it."""
     facets: builtins.bool
     """Whether to count in the answer what a shopper may narrow it by."""
+    match_min: global___Hit.Match.ValueType
+    """Only hits of this match or better. Unspecified: all; all too where the embedding model does not say what its
+    scores mean. Unlike a `score_min`, it means the same under every model.
+    """
     @property
     def vector(self) -> lookalike.v1.catalog_pb2.Vector:
         """An embedding made earlier."""
@@ -99,9 +104,10 @@ class SearchRequest(google.protobuf.message.Message):
         coverage_min: builtins.float = ...,
         explain: builtins.bool = ...,
         facets: builtins.bool = ...,
+        match_min: global___Hit.Match.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "explain", b"explain", "facets", b"facets", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "_score_min", b"_score_min", "box", b"box", "coverage_min", b"coverage_min", "explain", b"explain", "facets", b"facets", "filter", b"filter", "image", b"image", "image_token", b"image_token", "limit", b"limit", "match_min", b"match_min", "offset", b"offset", "point", b"point", "product_id", b"product_id", "query", b"query", "region", b"region", "score_min", b"score_min", "vector", b"vector", "whole_image", b"whole_image"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
     @typing.overload

@@ -42,11 +42,13 @@ _SOURCES = {
     pb.Region.SOURCE_NOTHING_DETECTED: RegionSource.NOTHING_DETECTED,
 }
 _MATCHES = {
+    pb.Hit.MATCH_UNSPECIFIED: Match.UNKNOWN,
     pb.Hit.MATCH_SAME: Match.SAME,
     pb.Hit.MATCH_SIMILAR: Match.SIMILAR,
     pb.Hit.MATCH_WEAK: Match.WEAK,
     pb.Hit.MATCH_NONE: Match.NONE,
 }
+_LEVELS = {level: number for number, level in _MATCHES.items()}
 _KINDS = {
     pb.Coverage.Reason.KIND_TIMED_OUT: MissingKind.TIMED_OUT,
     pb.Coverage.Reason.KIND_UNREACHABLE: MissingKind.UNREACHABLE,
@@ -96,6 +98,7 @@ class Scope:
     offset: int = 0
     filter: Filter | None = None
     score_min: float | None = None
+    match_min: Match | None = None
     coverage_min: float = 0.0
 
 
@@ -111,6 +114,7 @@ def search_request(subject: Subject, part: Part, scope: Scope, explain: bool = F
             offset=scope.offset,
             filter=None if scope.filter is None else catalog.filter_message(scope.filter),
             score_min=scope.score_min,
+            match_min=_LEVELS[Match(scope.match_min or Match.UNKNOWN)],
             coverage_min=scope.coverage_min,
             explain=explain,
         )

@@ -47,8 +47,6 @@ class PageSettings:
     """A folder of photos to try."""
     rates: Path | None = None
     """A JSON file: {"base": "EUR", "as_of": "2026-01-31", "rates": {"USD": 1.1}}."""
-    match_bands: tuple[float, ...] = (0.8, 0.65, 0.5)
-    """Scores from which on a match is called very close, close and similar; below, it is weak."""
     events: bool = False
 
 
@@ -72,7 +70,6 @@ class Page:
         samples = sample_photos(settings.samples)
         self._assets.update({f"/samples/{path.name}": asset(path) for path in samples})
         self._settings = {
-            "bands": settings.match_bands,
             "rates": read_rates(settings.rates) if settings.rates else None,
             "samples": [f"/samples/{path.name}" for path in samples],
             "events": settings.events,

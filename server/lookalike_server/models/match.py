@@ -20,6 +20,11 @@ class Level(Enum):
     NONE = "none"
     """No likeness worth showing as one."""
 
+    @property
+    def rank(self) -> int:
+        """How far down it is: 0 is the best."""
+        return list(Level).index(self)
+
 
 @dataclass(frozen=True)
 class Match:

@@ -8,7 +8,7 @@ import typer
 from lookalike.cli import explanation, render
 from lookalike.cli.desk import DEFAULT_SERVER, FilterOption, JsonOption, Misuse, ServerOption, opened
 from lookalike.cli.expression import parse
-from lookalike.types import Box, Point
+from lookalike.types import Box, Match, Point
 
 
 def search(
@@ -20,6 +20,7 @@ def search(
     whole: Annotated[bool, typer.Option("--whole", help="Search the whole picture.")] = False,
     filter: FilterOption = None,
     min_score: Annotated[float | None, typer.Option(help="Leave out weaker matches, -1 to 1.")] = None,
+    min_match: Annotated[Match | None, typer.Option(help="Leave out what is less alike than that.")] = None,
     min_coverage: Annotated[float, typer.Option(help="Fail if less of the shop answers, 0 to 1.")] = 0.0,
     explain: Annotated[bool, typer.Option("--explain", help="Show how each shard came to its part.")] = False,
     server: ServerOption = DEFAULT_SERVER,
@@ -36,6 +37,7 @@ def search(
             offset=offset,
             filter=None if filter is None else parse(filter),
             score_min=min_score,
+            match_min=min_match,
             coverage_min=min_coverage,
             explain=explain,
         )

@@ -8,17 +8,13 @@ import { language, t } from "./i18n.js";
 import { price } from "./money.js";
 
 let onLike = () => {};
-let bands = [0.75, 0.6, 0.45, 0.3];
 
 export const listen = (listener) => { onLike = listener; };
-export const useBands = (told) => { bands = told; };
-export const listedFrom = () => bands[3];
-export const weakBelow = () => bands[2];
 
 /** Return a product's title in the shopper's language, where the catalogue has it. */
 export const titleOf = (product) => product.attributes?.[`title_${language}`] || product.title || product.productId;
 
-/** Return a card for a hit {product, score?}; `position` is its place in the answer, from 1. */
+/** Return a card for a hit {product, match?, sameProbability?}; `position` is its place in the answer, from 1. */
 export function card(hit, position, searchId) {
   const { product } = hit;
   const out = product.inStock === false;
@@ -29,7 +25,7 @@ export function card(hit, position, searchId) {
     out ? make("p", { className: "stock" }, t("out")) : null,
     likeButton(product));
   const element = make("li", { className: out ? "card out" : "card", data: { id: product.productId, position, search: searchId ?? "" } },
-    make("div", { className: "picture" }, image(product, position), band(hit.score), addButton(product, position, searchId)), words);
+    make("div", { className: "picture" }, image(product, position), band(hit), addButton(product, position, searchId)), words);
   element.style.animationDelay = `${Math.min(position - 1, 8) * 24}ms`;
   events.watch(element);
   return element;
@@ -56,8 +52,9 @@ export function image(product, position = 99) {
   return element;
 }
 
-function band(score) {
-  const rank = score === undefined ? -1 : bands.slice(0, 3).findIndex((least) => score >= least);
+/** Say how alike they are, where the model knows and there is something to say. */
+function band({ match, sameProbability }) {
+  const rank = match === "MATCH_SAME" ? 0 : match !== "MATCH_SIMILAR" ? -1 : sameProbability >= 0.5 ? 1 : 2;
   if (rank < 0) return null;
   const meter = make("span", { className: "meter", ariaHidden: "true" });
   meter.style.setProperty("--part", `${[100, 66, 33][rank]}%`);

@@ -96,7 +96,7 @@ async function take(file) {
 /** Return what to ask the server for a view. */
 function requestOf(one) {
   const sorted = one.sort !== "match";
-  const request = { limit: sorted ? MOST : PAGE, facets: !one.facets, scoreMin: cards.listedFrom() };
+  const request = { limit: sorted ? MOST : PAGE, facets: !one.facets, matchMin: "MATCH_WEAK" };
   const filter = filters.filterOf(one.chosen, one.facets);
   if (filter) request.filter = filter;
   if (one.kind === "like") request.productId = one.id;
@@ -151,12 +151,12 @@ async function find(one, signal) {
   let { hits } = answer;
   if (!hits.length && !filters.count(one.chosen)) {
     // Nothing is like it: show what comes closest, and say so.
-    const { scoreMin, facets, ...rest } = requestOf(one);
+    const { matchMin, facets, ...rest } = requestOf(one);
     const closest = await searched(one, { ...rest, limit: 8 }, signal);
     hits = closest.hits;
     one.searchId = closest.searchId;
   }
-  one.weak = hits.length > 0 && hits[0].score < cards.weakBelow();
+  one.weak = ["MATCH_WEAK", "MATCH_NONE"].includes(hits[0]?.match);
   one.results = hits.map((hit, i) => ({ ...hit, position: i + 1 }));
   one.end = hits.length < requestOf(one).limit || (!filters.count(one.chosen) && hits.length >= (one.facets?.products ?? 0));
   one.visible = PAGE;
@@ -378,7 +378,6 @@ async function start() {
   preferences.light();
   const [settings] = await Promise.all([api.settings(), speak(preferred())]);
   useRates(settings.rates);
-  cards.useBands(settings.bands);
   events.turnOn(settings.events);
   listen();
   drawSamples(settings.samples);
