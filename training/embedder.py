@@ -36,17 +36,18 @@ from training.pictures import (
 # A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
 # clothing photos with two.
 CATEGORIES = 3
-FAMILIES = 2
+FAMILIES = 1
 PRODUCTS_EACH = 3
 GROCERIES = 14
-CLOTHES = 4
+CLOTHES = 3
 CLOTHES_MAX = 5000
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
 SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128))
 # A run that begins with weights has learned those.
 LATER_SIZES_PX = ((0.0, 96), (0.4, 128))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
-WITH_ICONIC, AS_SHOWN = 0.6, 0.6
+WITH_ICONIC, AS_SHOWN = 0.8, 0.45
+CLOTHES_SPACE = 2
 SAVE_EVERY_S = 600.0
 # Goods that were learnt, mixed into the gallery of the validation.
 OTHERS_MAX = 60
@@ -76,26 +77,34 @@ class Goods:
         cutouts = [view for product in found for view in product.views] or list(self.iconic.values())
         self.stock = Stock(cutouts, backgrounds(renders, validation=False), clutter)
         self._kinds = sorted({kind for kind in self.garments if kind})
-        names = [f"grocery:{name}" for name in self.groceries]
+        names: list[str] = []
         for product, colourful in (entry for group in self.by_category.values() for entry in group):
             names += [f"render:{product.name}:{turn:.0f}" for turn in HUE_TURNS_DEG[: None if colourful else 1]]
-        self._numbers = {name: number for number, name in enumerate(names)}
+        # What is told apart by a softmax of its own: rendered goods, groceries, and kinds of garments.
+        spaces = (names, [f"grocery:{name}" for name in self.groceries], [f"clothes:{kind}" for kind in self._kinds])
+        self._labels = {name: (space, at) for space, few in enumerate(spaces) for at, name in enumerate(few)}
+        self._classes = tuple(len(few) for few in spaces)
 
     @property
-    def classes(self) -> tuple[int, int]:
-        """How many products, and how many kinds of garments."""
-        return len(self._numbers), len(self._kinds)
+    def classes(self) -> tuple[int, ...]:
+        """How many rendered products, grocery classes, and kinds of garments."""
+        return self._classes
 
     def batch(self, side_px: int, rng: Rng) -> Batch:
         """Draw one batch; a clothing photo is an instance of its own, and its class the kind of garment."""
         pictures, names = self._drawn(side_px, rng)
-        kinds = [self.garments[int(name.partition(":")[2])] if name.startswith("clothes:") else None for name in names]
-        labels = [
-            self._numbers[name] if kind is None else self._kinds.index(kind) if kind else UNCLASSED
-            for name, kind in zip(names, kinds, strict=True)
-        ]
         instances = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        return Batch(pictures, [instances[name] for name in names], [int(kind is not None) for kind in kinds], labels)
+        labels = [self._label(name) for name in names]
+        return Batch(
+            pictures, [instances[name] for name in names], [space for space, _ in labels], [at for _, at in labels]
+        )
+
+    def _label(self, name: str) -> tuple[int, int]:
+        """Return space and class of what is shown; a clothing photo is classed by its garment."""
+        kind, _, which = name.partition(":")
+        if kind == "clothes":
+            return self._labels.get(f"clothes:{self.garments[int(which)]}", (CLOTHES_SPACE, UNCLASSED))
+        return self._labels[name]
 
     def _drawn(self, side_px: int, rng: Rng) -> Labelled:
         """Return pictures and the names of what they show, two or three pictures a name."""

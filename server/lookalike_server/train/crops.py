@@ -25,6 +25,9 @@ from lookalike_server.train.pictures import Picture
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 
+# Of real photos so many are learned from as they are, which is how a shopper's comes where nothing is detected.
+WHOLE_SHARE = 0.25
+
 # A detector's box is this much of the true one, each way.
 BOX_JITTER = (0.85, 1.25)
 
@@ -152,8 +155,11 @@ def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
 
 
 def scene_crop(picture: Picture, side_px: int, rng: Rng) -> Picture:
-    """Return a random crop of a real photo, turned, mirrored and lit anew; letterboxed."""
+    """Return a real photo or a random crop of it, turned, mirrored and lit anew; letterboxed."""
     rows, columns = picture.shape[:2]
+    if rng.random() < WHOLE_SHARE:
+        whole = np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture).astype(np.float32)
+        return letterboxed(_coarse(as_photographed(whole, rng), side_px, rng), NO_BOXES, side_px)[0]
     aspect = float(np.exp(rng.normal(0, 0.2)))
     w, h = side_px * min(1.0, aspect), side_px / max(1.0, aspect)
     size = (max(8, round(w)), max(8, round(h)))
