@@ -50,7 +50,14 @@ PRICES: dict[str, tuple[int, int]] = {
     "backpack": (39, 140), "suitcase": (79, 260), "headphones": (49, 280), "book": (9, 32), "plush": (12, 40),
     "car": (9, 35), "drum": (49, 190), "ukulele": (45, 180), "speaker": (59, 320), "perfume": (29, 120), "milk": (1, 4),
 }  # fmt: skip
-WHOLE_NAMES = {"car": "toy vehicles", "plush": "soft toys", "milk": "drinks", "carton": "groceries", "can": "tins"}
+WHOLE_NAMES = {
+    "car": "toy vehicles",
+    "plush": "soft toys",
+    "milk": "drinks",
+    "carton": "groceries",
+    "can": "tins",
+    "headphones": "headphones",
+}
 
 
 def items() -> list[Item]:
