@@ -22,6 +22,7 @@ from lookalike_server.train.learning import follow, optimizer_for, prefetched, s
 from lookalike_server.train.pictures import Picture
 from training.bundle import LOG_ODDS_SHIFT
 from training.pictures import PACK, backgrounds, clothes, groceries, iconic_cutouts, labelled, products
+from training.serving import overlap
 from training.thaw import thaw
 
 # Part of the run at each input size: small pictures teach most of it at half the price. The last is what is served:
@@ -148,15 +149,6 @@ def photos_found(model: Any, data: Path, side_px: int) -> float:
             sure = row[row[:, 4] >= SCORE_MIN][:, :4]
             found.append(len(sure) > 0 and float(overlap(sure, boxes).max()) >= 0.5)
     return float(np.mean(found)) if found else float("nan")
-
-
-def overlap(first: Boxes, second: Boxes) -> Boxes:
-    """Return the intersection over union of (n, 4) and (m, 4) boxes as (n, m)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(1) for boxes in (first, second)]
-    return shared / (areas[0][:, None] + areas[1][None] - shared + 1e-9)
 
 
 @torch.no_grad()
