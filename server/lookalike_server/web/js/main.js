@@ -96,7 +96,7 @@ async function take(file) {
 /** Return what to ask the server for a view. */
 function requestOf(one) {
   const sorted = one.sort !== "match";
-  const request = { limit: sorted ? MOST : PAGE, facets: !one.facets, matchMin: "MATCH_WEAK" };
+  const request = { limit: sorted ? MOST : PAGE, facets: !one.facets };
   const filter = filters.filterOf(one.chosen, one.facets);
   if (filter) request.filter = filter;
   if (one.kind === "like") request.productId = one.id;
@@ -147,15 +147,7 @@ async function find(one, signal) {
   one.facets = answer.facets ?? one.facets;
   one.coverage = answer.coverage.slotsFraction;
   one.searchId = answer.searchId;
-  one.weak = false;
-  let { hits } = answer;
-  if (!hits.length && !filters.count(one.chosen)) {
-    // Nothing is like it: show what comes closest, and say so.
-    const { matchMin, facets, ...rest } = requestOf(one);
-    const closest = await searched(one, { ...rest, limit: 8 }, signal);
-    hits = closest.hits;
-    one.searchId = closest.searchId;
-  }
+  const { hits } = answer;
   one.weak = ["MATCH_WEAK", "MATCH_NONE"].includes(hits[0]?.match);
   one.results = hits.map((hit, i) => ({ ...hit, position: i + 1 }));
   one.end = hits.length < requestOf(one).limit || (!filters.count(one.chosen) && hits.length >= (one.facets?.products ?? 0));
