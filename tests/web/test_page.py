@@ -43,6 +43,7 @@ def test_a_picture_that_is_pasted_or_dropped_is_searched(shoppers: Open) -> None
     shopper = shoppers(DESKTOP)
     for event, holder in (("paste", "clipboardData"), ("drop", "dataTransfer")):
         shopper.visit()
+        expect(shopper.page.locator("#samples button").first).to_be_attached()  # drawn once the page listens
         shopper.page.evaluate(
             """async ([kind, holder]) => {
                 const blob = await (await fetch("/samples/photo-001.jpg")).blob();
