@@ -17,6 +17,8 @@ import * as stage from "./stage.js";
 import * as states from "./states.js";
 
 const PAGE = 12;
+// Where even the best hit is less likely than this to be the very product, the page says that nothing is quite like it.
+const ALIKE_FROM = 0.1;
 /** As many as the server counts: sorting by price must see all that may be listed. */
 const MOST = 200;
 const SHARED_MAX = 24;
@@ -148,7 +150,7 @@ async function find(one, signal) {
   one.coverage = answer.coverage.slotsFraction;
   one.searchId = answer.searchId;
   const { hits } = answer;
-  one.weak = ["MATCH_WEAK", "MATCH_NONE"].includes(hits[0]?.match);
+  one.weak = ["MATCH_WEAK", "MATCH_NONE"].includes(hits[0]?.match) && !(hits[0].sameProbability >= ALIKE_FROM);
   one.results = hits.map((hit, i) => ({ ...hit, position: i + 1 }));
   one.end = hits.length < requestOf(one).limit || (!filters.count(one.chosen) && hits.length >= (one.facets?.products ?? 0));
   one.visible = PAGE;
