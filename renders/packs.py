@@ -278,4 +278,6 @@ def render(out: Path, families: int, worker: int, workers: int) -> None:
             draw = package(family, variety)
             for view in range(VIEWS):
                 picture = draw(view_of(Random(f"pack/{family}/{variety}/{view}")))
-                Image.fromarray(picture, "RGBA").save(folder / f"{view}.png")
+                half = folder / f".{view}.png"  # a picture that is there is whole
+                Image.fromarray(picture, "RGBA").save(half)
+                half.replace(folder / f"{view}.png")

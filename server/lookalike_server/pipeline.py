@@ -158,7 +158,7 @@ class Pipeline:
         demand_coverage(found.coverage, search.coverage_min)
         hits, part = best_match(found, asked)
         matches = judged(hits, self._vision.calibration, contested(asked, part))
-        alike = self._vision.calibration is None or not nothing_alike(matches)
+        nothing = self._vision.calibration is not None and nothing_alike(matches)
         hits, matches = good_enough(hits, matches, search.match_min)
         return Answer(
             search_id=uuid.uuid4().hex,
@@ -166,7 +166,7 @@ class Pipeline:
             searched=part,
             hits=hits[search.offset : search.offset + search.limit],
             matches=matches[search.offset : search.offset + search.limit],
-            nothing_alike=not alike,
+            nothing_alike=nothing,
             coverage=found.coverage,
             timings=asked.seen.timings if asked.seen else Timings(),
             search_ms=search_ms,
