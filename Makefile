@@ -40,6 +40,7 @@ protos: .venv-protos/.done
 bench: $(VENV)/.test .venv-models/.done
 	$(BIN)/python bench/router.py --json
 	$(BIN)/python bench/search.py --python .venv-models/bin/python --json
+	$(BIN)/python bench/models.py --json
 
 # The page in Debian's Chromium.
 page: $(VENV)/.test chromium

@@ -24,8 +24,9 @@ from lookalike_server.train.pictures import Picture
 from training.pictures import backgrounds, clothes, groceries, products
 from training.serving import Model
 
-SIDE_PX = 128
-ABSENT_PHOTOS = 300
+SIDE_PX = 192
+# Photos of what no gallery here has: so many are learned from, the others say how well it holds.
+ABSENT_LEARNED, ABSENT_MAX = 200, 600
 OTHERS_MAX = 400
 
 Vectors = npt.NDArray[np.float32]
@@ -83,19 +84,19 @@ def main() -> None:
     args = parser.parse_args()
     embedder = Model(args.embedder, args.threads)
     sets = {"groceries": grocery_pairs(args.data, embedder), "renders": render_pairs(args.data, args.renders, embedder)}
-    absent = vectors(embedder, clothes(args.data, "val", ABSENT_PHOTOS))
+    absent = vectors(embedder, clothes(args.data, "val", ABSENT_MAX))
     best_absent = np.max([(gallery @ absent.T).max(0) for _, _, gallery in sets.values()], axis=0).astype(np.float64)
-    half = len(best_absent) // 2
+    absent_learned, absent_judged = best_absent[:ABSENT_LEARNED], best_absent[ABSENT_LEARNED:]
     learned = calibrate.joined([one for one, _, _ in sets.values()])
-    learned = Pairs(learned.cosines, learned.same, np.concatenate([learned.best_wrong, best_absent[:half]]))
+    learned = Pairs(learned.cosines, learned.same, np.concatenate([learned.best_wrong, absent_learned]))
     fitted = calibrate.fit(learned)
     told = {"fitted": asdict(fitted)}
     for name, (_, judged, _) in sets.items():
         told[name] = asdict(calibrate.quality(fitted, judged))
     told["clothing, absent"] = {
-        "queries": len(best_absent) - half,
-        "false_same": float(np.mean([fitted.probability(c) >= fitted.same_min for c in best_absent[half:]])),
-        "nothing_alike": float(np.mean([fitted.probability(c) < fitted.weak_min for c in best_absent[half:]])),
+        "queries": len(absent_judged),
+        "false_same": float(np.mean([fitted.probability(c) >= fitted.same_min for c in absent_judged])),
+        "nothing_alike": float(np.mean([fitted.probability(c) < fitted.weak_min for c in absent_judged])),
     }
     if args.out:
         calibrate.write(args.embedder, fitted, args.out)

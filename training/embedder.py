@@ -7,19 +7,29 @@ classes, and clothing photos, each an instance of its own. The schedule runs ove
 """
 
 import argparse
-from collections.abc import Set
+from collections.abc import Callable, Set
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
 
-from lookalike_server.train.batch import UNCLASSED, Batch, Rng
+from lookalike_server.models.resnet import DIM
+from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
 from lookalike_server.train.composites import Stock
-from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, scene_crop, studio_crop
+from lookalike_server.train.crops import (
+    HUE_TURNS_DEG,
+    hue_turned,
+    is_colourful,
+    photo_crop,
+    scene_crop,
+    share_shown,
+    studio_crop,
+)
 from lookalike_server.train.embedder import NO_RECALL, train
-from lookalike_server.train.pictures import Picture
+from lookalike_server.train.pictures import Picture, cut_from_white
 from lookalike_server.train.run import Plan, Run, embedded
 from training.pictures import (
     PACK,
@@ -28,23 +38,25 @@ from training.pictures import (
     clothes,
     garments,
     groceries,
-    iconic_cutouts,
     products,
     unseen_groceries,
 )
+from training.teaching import lessons
 
 # A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
 # clothing photos with two.
-CATEGORIES = 3
-FAMILIES = 1
+CATEGORIES = 2
+FAMILIES = 2
 PRODUCTS_EACH = 3
-GROCERIES = 14
-CLOTHES = 3
+GROCERIES = 10
+CLOTHES = 10
 CLOTHES_MAX = 5000
+# What the teacher said of a whole photo holds for crops that show so much of its side.
+TAUGHT_FROM = 0.6
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
-SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128))
+SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128), (0.85, 160))
 # A run that begins with weights has learned those.
-LATER_SIZES_PX = ((0.0, 96), (0.4, 128))
+LATER_SIZES_PX = ((0.0, 96), (0.4, 128), (0.8, 160))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
 WITH_ICONIC, AS_SHOWN = 0.8, 0.45
 CLOTHES_SPACE = 2
@@ -52,19 +64,48 @@ SAVE_EVERY_S = 600.0
 # Goods that were learnt, mixed into the gallery of the validation.
 OTHERS_MAX = 60
 
-Labelled = tuple[list[Picture], list[str]]
+
+class Photo(NamedTuple):
+    """A photo or a catalogue picture, and what the teacher said of it: zeros where there is none."""
+
+    picture: Picture
+    taught: Vectors
+
+
+class Shown(NamedTuple):
+    """One picture of a batch, the name of what it shows, and what the teacher said of it."""
+
+    picture: Picture
+    name: str
+    taught: Vectors
+
+
+SILENT: Vectors = np.zeros(DIM, np.float32)
 
 
 class Goods:
     """Everything there is to learn from, and how a batch is drawn from it."""
 
-    def __init__(self, data: Path, renders: Path, *, without: Set[str] = frozenset()) -> None:
-        """Read it all; `without` are grocery classes to leave out."""
-        self.groceries = {name: few for name, few in groceries(data, "train").items() if name not in without}
-        self.iconic = iconic_cutouts(data)
-        self.clothes = clothes(data, "train", CLOTHES_MAX)
+    def __init__(
+        self,
+        data: Path,
+        renders: Path,
+        *,
+        without: Set[str] = frozenset(),
+        teach: Callable[[list[Picture]], Vectors] | None = None,
+    ) -> None:
+        """Read it all; `without` are grocery classes to leave out, `teach` tells a teacher's vectors of photos."""
+        photos = {name: few for name, few in groceries(data, "train").items() if name not in without}
         self.garments = garments(data, "train", CLOTHES_MAX)
-        clutter = [photo for photos in self.groceries.values() for photo in photos] + self.clothes
+        worn = clothes(data, "train", CLOTHES_MAX)
+        clutter = [photo for few in photos.values() for photo in few] + worn
+        catalogue = {name: few[0] for name, few in groceries(data, "iconic").items() if name not in without}
+        everything = [*clutter, *catalogue.values()]
+        taught = iter(teach(everything) if teach else [SILENT] * len(everything))
+        self.groceries = {name: [Photo(one, next(taught)) for one in few] for name, few in photos.items()}
+        self.clothes = [Photo(one, next(taught)) for one in worn]
+        self.iconic = {name: Photo(cut_from_white(one), next(taught)) for name, one in catalogue.items()}
+        self._teaches = teach is not None
         self.by_category: dict[str, list[tuple[Product, bool]]] = {}
         found = products(renders, validation=False)
         for product in found:
@@ -74,7 +115,8 @@ class Goods:
         self.categories = [name for name in self.by_category if not name.startswith(PACK)]
         self.families = [name for name in self.by_category if name.startswith(PACK)]
         self.count = len(found)
-        cutouts = [view for product in found for view in product.views] or list(self.iconic.values())
+        cutouts = [view for product in found for view in product.views]
+        cutouts = cutouts or [one.picture for one in self.iconic.values()]
         self.stock = Stock(cutouts, backgrounds(renders, validation=False), clutter)
         self._kinds = sorted({kind for kind in self.garments if kind})
         names: list[str] = []
@@ -92,11 +134,15 @@ class Goods:
 
     def batch(self, side_px: int, rng: Rng) -> Batch:
         """Draw one batch; a clothing photo is an instance of its own, and its class the kind of garment."""
-        pictures, names = self._drawn(side_px, rng)
-        instances = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        labels = [self._label(name) for name in names]
+        drawn = self._drawn(side_px, rng)
+        instances = {name: number for number, name in enumerate(dict.fromkeys(shown.name for shown in drawn))}
+        labels = [self._label(shown.name) for shown in drawn]
         return Batch(
-            pictures, [instances[name] for name in names], [space for space, _ in labels], [at for _, at in labels]
+            [shown.picture for shown in drawn],
+            [instances[shown.name] for shown in drawn],
+            [space for space, _ in labels],
+            [at for _, at in labels],
+            np.stack([shown.taught for shown in drawn]) if self._teaches else None,
         )
 
     def _label(self, name: str) -> tuple[int, int]:
@@ -106,52 +152,53 @@ class Goods:
             return self._labels.get(f"clothes:{self.garments[int(which)]}", (CLOTHES_SPACE, UNCLASSED))
         return self._labels[name]
 
-    def _drawn(self, side_px: int, rng: Rng) -> Labelled:
-        """Return pictures and the names of what they show, two or three pictures a name."""
-        pictures: list[Picture] = []
-        names: list[str] = []
+    def _drawn(self, side_px: int, rng: Rng) -> list[Shown]:
+        """Return what a batch shows: two or three pictures of each thing."""
+        drawn: list[Shown] = []
         groups = _some(self.categories, CATEGORIES, rng) + _some(self.families, FAMILIES, rng)
         for group in groups:
-            self._add_products(self.by_category[group], side_px, rng, pictures, names)
+            drawn += self._products(self.by_category[group], side_px, rng)
         for name in _some(list(self.groceries), GROCERIES + 2 * (CATEGORIES + FAMILIES - len(groups)), rng):
-            self._add_grocery(name, side_px, rng, pictures, names)
-        for index in rng.choice(len(self.clothes), CLOTHES, replace=False):
-            pictures += [scene_crop(self.clothes[index], side_px, rng) for _ in range(2)]
-            names += [f"clothes:{index}"] * 2
-        return pictures, names
+            drawn += self._grocery(name, side_px, rng)
+        for index in rng.choice(len(self.clothes), min(CLOTHES, len(self.clothes)), replace=False):
+            drawn += [_crop(self.clothes[index], f"clothes:{index}", side_px, rng) for _ in range(2)]
+        return drawn
 
-    def _add_products(
-        self, group: list[tuple[Product, bool]], side_px: int, rng: Rng, pictures: list[Picture], names: list[str]
-    ) -> None:
-        """Add products of one category, alike but not the same: the hard part of the batch."""
-        seen = set()
+    def _products(self, group: list[tuple[Product, bool]], side_px: int, rng: Rng) -> list[Shown]:
+        """Return products of one category, alike but not the same: the hard part of the batch."""
+        drawn: dict[str, list[Picture]] = {}
         for _ in range(PRODUCTS_EACH):
             product, colourful = group[rng.integers(len(group))]
             turn = HUE_TURNS_DEG[rng.integers(len(HUE_TURNS_DEG))] if colourful and rng.random() < 0.6 else 0.0
             name = f"render:{product.name}:{turn:.0f}"
-            if name in seen:
+            if name in drawn:
                 continue
-            seen.add(name)
-            first, second = rng.choice(len(product.views), 2, replace=False)
-            shown = [hue_turned(product.views[index], turn) for index in (first, second)]
+            few = rng.choice(len(product.views), 2, replace=False)
+            first, second = (hue_turned(product.views[index], turn) for index in few)
             in_studio = rng.random() < 0.7
-            pictures.append(
-                studio_crop(shown[0], side_px, rng) if in_studio else photo_crop(shown[0], self.stock, side_px, rng)
-            )
-            pictures.append(photo_crop(shown[1], self.stock, side_px, rng))
-            names += [name] * 2
+            drawn[name] = [
+                studio_crop(first, side_px, rng) if in_studio else photo_crop(first, self.stock, side_px, rng),
+                photo_crop(second, self.stock, side_px, rng),
+            ]
+        return [Shown(picture, name, SILENT) for name, pictures in drawn.items() for picture in pictures]
 
-    def _add_grocery(self, name: str, side_px: int, rng: Rng, pictures: list[Picture], names: list[str]) -> None:
-        """Add two photos of a grocery class, and most times its catalogue picture, as it is or put elsewhere."""
-        photos = self.groceries[name]
+    def _grocery(self, name: str, side_px: int, rng: Rng) -> list[Shown]:
+        """Return two photos of a grocery class, and most times its catalogue picture, as it is or put elsewhere."""
+        photos, named = self.groceries[name], f"grocery:{name}"
         chosen = rng.choice(len(photos), min(2, len(photos)), replace=False)
-        added = [scene_crop(photos[at], side_px, rng) for at in chosen]
+        drawn = [_crop(photos[at], named, side_px, rng) for at in chosen]
         if rng.random() < WITH_ICONIC:
-            rgba = self.iconic[name]
+            rgba, taught = self.iconic[name]
             shown = rng.random() < AS_SHOWN
-            added.append(studio_crop(rgba, side_px, rng) if shown else photo_crop(rgba, self.stock, side_px, rng))
-        pictures += added
-        names += [f"grocery:{name}"] * len(added)
+            picture = studio_crop(rgba, side_px, rng) if shown else photo_crop(rgba, self.stock, side_px, rng)
+            drawn.append(Shown(picture, named, taught))
+        return drawn
+
+
+def _crop(photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
+    """Return a crop of a photo, with what the teacher said if it shows most of it."""
+    share = share_shown(rng)
+    return Shown(scene_crop(photo.picture, side_px, rng, share), name, photo.taught if share >= TAUGHT_FROM else SILENT)
 
 
 def _some(names: list[str], count: int, rng: Rng) -> list[str]:
@@ -192,6 +239,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="an earlier run's .pt to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--teacher", type=Path, help="a TensorFlow Lite classifier whose likenesses are to be followed")
     parser.add_argument("--hold-out", action="store_true", help="leave 16 grocery classes out, to measure unseen goods")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
@@ -199,7 +247,10 @@ def main() -> None:
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
     without = unseen_groceries(args.data) if args.hold_out else frozenset[str]()
-    goods = Goods(args.data, args.renders, without=without)
+    teach = (
+        partial(lessons, args.teacher, kept=args.out / "lessons.npy", threads=args.threads) if args.teacher else None
+    )
+    goods = Goods(args.data, args.renders, without=without, teach=teach)
     sizes_px = LATER_SIZES_PX if args.weights else SIZES_PX
     plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=sizes_px)
     run = Run(plan, goods, args.out, resume=args.resume)

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from lookalike_server.train.pictures import (
-    PHOTO_SIDE_PX,
     Picture,
     cut_from_white,
     cutout,
@@ -24,6 +23,8 @@ from lookalike_server.train.pictures import (
 
 # Boxes that people drew, in fractions of the picture: of packages in groceries' photos, and of garments.
 PHOTO_BOXES = Path(__file__).parent / "photo_boxes.csv"
+# A photo is kept with this shorter side: enough for a third of it to fill 96 px without blur.
+PHOTO_SIDE_PX = 256
 # What the clothing table says of photos that it knows no garment for.
 NO_GARMENTS = ("Not sure", "Other", "Skip")
 

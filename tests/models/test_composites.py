@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("cv2", reason="needs pip install 'lookalike[models]'")
 
 from lookalike_server.train.composites import Stock, letterboxed, overlaps, photo, place
-from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, studio_crop
+from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, photo_crop, scene_crop, studio_crop
 from lookalike_server.train.pictures import Picture, trimmed
 
 
@@ -70,6 +70,16 @@ def test_turning_hues_changes_colours_but_not_greys() -> None:
     assert not is_colourful(grey)
     for turn in HUE_TURNS_DEG:
         np.testing.assert_allclose(hue_turned(grey, turn), grey, atol=2)
+
+
+def test_a_crop_shows_as_much_of_a_photo_as_it_is_told() -> None:
+    ramp = np.tile(np.linspace(0, 250, 200).astype(np.uint8)[None, :, None], (200, 1, 3))
+
+    def shown(share: float) -> float:
+        crops = [scene_crop(ramp, 64, np.random.default_rng(seed), share) for seed in range(40)]
+        return float(np.mean([np.ptp(np.median(crop[24:40, :, 0], axis=0)) for crop in crops]))
+
+    assert shown(0.3) < 0.6 * shown(0.6) < 0.6 * shown(1.0)
 
 
 def test_crops_have_the_size_the_model_takes() -> None:

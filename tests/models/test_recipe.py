@@ -13,14 +13,15 @@ cv2: Any = pytest.importorskip("cv2", reason="needs pip install 'lookalike[model
 pytest.importorskip("ultralytics", reason="needs pip install 'lookalike[models]'")
 pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'lookalike[models]'")
 
-from lookalike_server.train.batch import UNCLASSED  # noqa: E402 - after the skip
+from lookalike_server.train.batch import UNCLASSED, Vectors  # noqa: E402 - after the skip
 from lookalike_server.train.composites import Stock, photo  # noqa: E402
-from lookalike_server.train.pictures import held_out  # noqa: E402
+from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
 from training.embedder import Goods, unseen_recall  # noqa: E402
 from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
 from training.serving import Model  # noqa: E402
+from training.teaching import lessons  # noqa: E402
 from training.thaw import thaw  # noqa: E402
 
 CLASSES, CLOTHES = 30, 6
@@ -75,6 +76,28 @@ def test_a_garment_that_the_table_is_unsure_of_has_no_class(folders: tuple[Path,
     goods.garments = [""] * CLOTHES
     batch = goods.batch(64, np.random.default_rng(0))
     assert {label for label, space in zip(batch.labels, batch.spaces, strict=True) if space == 2} == {UNCLASSED}
+
+
+def test_a_teacher_is_followed_where_a_crop_shows_most_of_a_photo(folders: tuple[Path, Path]) -> None:
+    def teach(pictures: list[Picture]) -> Vectors:
+        return np.tile(np.eye(1, 256, dtype=np.float32), (len(pictures), 1))
+
+    assert Goods(*folders).batch(64, np.random.default_rng(0)).taught is None
+    batch = Goods(*folders, teach=teach).batch(64, np.random.default_rng(0))
+    assert batch.taught is not None
+    heard = np.linalg.norm(batch.taught, axis=1) > 0
+    photos = np.array(batch.spaces) > 0
+    assert 0 < heard.sum() < photos.sum()
+    assert not heard[~photos].any()
+
+
+def test_lessons_are_kept_and_those_of_other_pictures_are_refused(tmp_path: Path) -> None:
+    taught = np.eye(2, 256, dtype=np.float32)
+    np.save(tmp_path / "lessons.npy", taught)
+    pictures = [np.zeros((8, 8, 3), np.uint8)] * 3
+    np.testing.assert_array_equal(lessons(Path("unread"), pictures[:2], tmp_path / "lessons.npy", 1), taught)
+    with pytest.raises(ValueError, match="2 pictures and there are 3"):
+        lessons(Path("unread"), pictures, tmp_path / "lessons.npy", 1)
 
 
 def test_sixteen_classes_can_be_left_out(folders: tuple[Path, Path]) -> None:

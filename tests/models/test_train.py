@@ -22,11 +22,11 @@ from lookalike_server.models.load import load_embedder  # noqa: E402 - after the
 from lookalike_server.models.resnet import build  # noqa: E402 - after the skip
 from lookalike_server.models.session import Runtime  # noqa: E402 - after the skip
 from lookalike_server.models.shop import BadShop  # noqa: E402 - after the skip
-from lookalike_server.train.batch import UNCLASSED  # noqa: E402 - after the skip
+from lookalike_server.train.batch import UNCLASSED, Batch  # noqa: E402 - after the skip
 from lookalike_server.train.catalogue import Shop, clicks_of, source_of  # noqa: E402 - after the skip
 from lookalike_server.train.commands import run_train  # noqa: E402 - after the skip
 from lookalike_server.train.embedder import recall_at_1, teacher_of, train  # noqa: E402 - after the skip
-from lookalike_server.train.losses import Losses  # noqa: E402 - after the skip
+from lookalike_server.train.losses import TEACHER_WEIGHT, Losses  # noqa: E402 - after the skip
 from lookalike_server.train.pictures import held_out  # noqa: E402 - after the skip
 from lookalike_server.train.run import Plan, Run, TrainError, embedded  # noqa: E402 - after the skip
 
@@ -177,6 +177,17 @@ def test_the_loss_falls_where_vectors_are_as_they_should_be(feed: Path) -> None:
     wrong = torch.nn.functional.normalize(torch.randn(len(batch.instances), 256))
     assert losses(right, batch, None)["contrast"] < losses(wrong, batch, None)["contrast"]
     assert losses(right, batch, right)["teacher"] == 0
+
+
+def test_a_teacher_is_heard_of_different_things_alone() -> None:
+    batch = Batch([], instances=[0, 0, 1, 2], spaces=[0] * 4, labels=[UNCLASSED] * 4)
+    own, east, north = torch.eye(256)[0], torch.eye(256)[1], torch.eye(256)[2]
+    vectors = torch.stack([own, own, east, north])
+    losses = Losses([1], 256)
+    silent = torch.zeros(256)
+    assert losses(vectors, batch, torch.stack([own, north, silent, silent]))["teacher"] == 0  # the same thing
+    assert losses(vectors, batch, torch.stack([own, silent, silent, own]))["teacher"] == TEACHER_WEIGHT
+    assert losses(vectors, batch, torch.stack([silent] * 4))["teacher"] == 0
 
 
 def test_recall_asks_the_second_pictures_for_the_first(feed: Path) -> None:

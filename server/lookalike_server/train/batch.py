@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from lookalike_server.train.pictures import Picture
 
 Rng = np.random.Generator
+Vectors = npt.NDArray[np.float32]
 # A picture of no class: it is told apart from the others of its batch alone.
 UNCLASSED = -1
 
@@ -24,6 +26,8 @@ class Batch:
     """Which data set's classes `labels` are of."""
     labels: Sequence[int]
     """The class in its space, or UNCLASSED."""
+    taught: Vectors | None = None
+    """A teacher's unit vectors (n, any), zero where it was not asked; None where no teacher was."""
 
 
 class Goods(Protocol):

@@ -21,12 +21,14 @@ from lookalike_server.train.composites import (
     studio,
 )
 from lookalike_server.train.composites import part as part_of
-from lookalike_server.train.pictures import Picture
+from lookalike_server.train.pictures import Picture, shrink
 
 NO_BOXES = np.zeros((0, 4), np.float32)
 
-# Of real photos so many are learned from as they are, which is how a shopper's comes where nothing is detected.
+# Of real photos so many are learned from as they are, which is how a shopper's comes where nothing is detected; of the
+# others a part, of so much of the side.
 WHOLE_SHARE = 0.25
+PART = (0.3, 1.0)
 
 # A detector's box is this much of the true one, each way.
 BOX_JITTER = (0.85, 1.25)
@@ -107,15 +109,27 @@ def photo_crop(rgba: Picture, stock: Stock, side_px: int, rng: Rng) -> Picture:
         )
         cast_shadow(canvas, box, rng, rng.uniform(0.15, 0.6))
     place(canvas, _lit(rgba, rng), centre, scale, angle)
-    if rng.random() < 0.1:  # a finger, a price tag
-        x, y = rng.uniform(0, size[0]), rng.uniform(0, size[1])
-        colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
-        cv2.circle(canvas, (int(x), int(y)), int(side_px * rng.uniform(0.05, 0.2)), colour, -1)
-    picture = _coarse(as_photographed(canvas, rng), side_px, rng)
+    _hide(canvas, rng)
+    picture = _coarse(as_photographed(canvas, rng), rng)
     return letterboxed(picture, NO_BOXES, side_px)[0]
 
 
-def _coarse(picture: Picture, side_px: int, rng: Rng) -> Picture:
+def _hide(canvas: Canvas, rng: Rng) -> None:
+    """Now and then let something lie over the picture: a finger, a price tag."""
+    if rng.random() >= 0.25:
+        return
+    height, width = canvas.shape[:2]
+    unit = min(height, width)
+    x, y = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+    colour = tuple(float(c) for c in rng.uniform(0, 255, 3))
+    if rng.random() < 0.5:
+        cv2.circle(canvas, (x, y), int(unit * rng.uniform(0.05, 0.25)), colour, -1)
+    else:
+        w, h = (int(unit * side) for side in rng.uniform(0.1, 0.4, 2))
+        cv2.rectangle(canvas, (x - w // 2, y - h // 2), (x + w // 2, y + h // 2), colour, -1)
+
+
+def _coarse(picture: Picture, rng: Rng) -> Picture:
     """Return a picture that now and then was small before it was enlarged."""
     if rng.random() < 0.3:
         height, width = picture.shape[:2]
@@ -154,18 +168,29 @@ def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
     return letterboxed(as_photographed(canvas, rng, strength=0.3), NO_BOXES, side_px)[0]
 
 
-def scene_crop(picture: Picture, side_px: int, rng: Rng) -> Picture:
-    """Return a real photo or a random crop of it, turned, mirrored and lit anew; letterboxed."""
+def share_shown(rng: Rng) -> float:
+    """Draw how much of a photo a crop shows, of its side; 1 is all of it."""
+    return 1.0 if rng.random() < WHOLE_SHARE else float(rng.uniform(*PART))
+
+
+def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None = None) -> Picture:
+    """Return a real photo, or a random crop of it, turned, mirrored and lit anew; letterboxed.
+
+    `share` is how much of its side a crop shows; one is drawn where it is not given.
+    """
+    share = share_shown(rng) if share is None else share
     rows, columns = picture.shape[:2]
-    if rng.random() < WHOLE_SHARE:
-        whole = np.ascontiguousarray(picture[:, ::-1] if rng.random() < 0.5 else picture).astype(np.float32)
-        return letterboxed(_coarse(as_photographed(whole, rng), side_px, rng), NO_BOXES, side_px)[0]
-    aspect = float(np.exp(rng.normal(0, 0.2)))
-    w, h = side_px * min(1.0, aspect), side_px / max(1.0, aspect)
-    size = (max(8, round(w)), max(8, round(h)))
-    if rng.random() < 0.6:
-        angle = rng.uniform(-20, 20) if rng.random() < 0.88 else rng.uniform(-90, 90)
-        matrix = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1)
-        picture = np.asarray(cv2.warpAffine(picture, matrix, (columns, rows), borderMode=cv2.BORDER_REFLECT), np.uint8)
-    canvas = part_of(picture, size, (0.45, 1.0), rng)
-    return letterboxed(_coarse(as_photographed(canvas, rng), side_px, rng), NO_BOXES, side_px)[0]
+    if share == 1.0:
+        small = shrink(picture, side_px)
+        canvas = np.ascontiguousarray(small[:, ::-1] if rng.random() < 0.5 else small).astype(np.float32)
+    else:
+        aspect = float(np.exp(rng.normal(0, 0.2)))
+        size = (max(8, round(side_px * min(1.0, aspect))), max(8, round(side_px / max(1.0, aspect))))
+        if rng.random() < 0.6:
+            angle = rng.uniform(-20, 20) if rng.random() < 0.88 else rng.uniform(-90, 90)
+            turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1)
+            turned = cv2.warpAffine(picture, turn, (columns, rows), borderMode=cv2.BORDER_REFLECT)
+            picture = np.asarray(turned, np.uint8)
+        canvas = part_of(picture, size, (share, share), rng)
+    _hide(canvas, rng)
+    return letterboxed(_coarse(as_photographed(canvas, rng), rng), NO_BOXES, side_px)[0]

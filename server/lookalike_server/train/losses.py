@@ -1,7 +1,7 @@
 """How far a batch's vectors are from what they should be: pytorch-metric-learning's losses, put together.
 
 Each data set has a cosine softmax of its own, as classes of different sets may be the same thing; a supervised
-contrastive loss tells the whole batch apart; a teacher's likenesses within the batch may be followed.
+contrastive loss tells the whole batch apart; a teacher's likenesses of different things in the batch may be followed.
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from lookalike_server.train.batch import Batch
 
-SCALE, MARGIN = 16.0, 0.1
+SCALE, MARGIN, SMOOTHING = 16.0, 0.1, 0.1
 CONTRAST_WEIGHT, TEMPERATURE = 0.5, 0.1
-TEACHER_WEIGHT = 2.0
+TEACHER_WEIGHT = 10.0
 
 
 class Losses(torch.nn.Module):
@@ -27,10 +27,16 @@ class Losses(torch.nn.Module):
             losses.CosFaceLoss(num_classes=max(1, count), embedding_size=dim, margin=MARGIN, scale=SCALE)
             for count in classes
         )
+        for loss in self.by_space:
+            loss.cross_entropy = torch.nn.CrossEntropyLoss(reduction="none", label_smoothing=SMOOTHING)
         self.contrast = losses.SupConLoss(temperature=TEMPERATURE)
 
     def forward(self, vectors: torch.Tensor, batch: Batch, taught: torch.Tensor | None) -> dict[str, torch.Tensor]:
-        """Return the parts; their sum is what is learned from. `taught` are a teacher's unit vectors."""
+        """Return the parts; their sum is what is learned from.
+
+        `taught` are a teacher's unit vectors, zero for pictures that it says nothing of. That two pictures show the
+        same is known better than it knows.
+        """
         device = vectors.device
         spaces = torch.tensor(batch.spaces, device=device)
         labels = torch.tensor(batch.labels, device=device)
@@ -40,11 +46,14 @@ class Losses(torch.nn.Module):
             those = (spaces == space) & (labels >= 0)
             if those.any():
                 by_class = by_class + loss(vectors[those], labels[those]) * (int(those.sum()) / known)
-        contrast: Any = self.contrast(vectors, torch.tensor(batch.instances, device=device))
+        instances = torch.tensor(batch.instances, device=device)
+        contrast: Any = self.contrast(vectors, instances)
         parts = {"class": by_class, "contrast": CONTRAST_WEIGHT * contrast}
         if taught is not None:
-            difference = functional.mse_loss(vectors @ vectors.T, taught @ taught.T)
-            parts["teacher"] = TEACHER_WEIGHT * difference
+            asked = taught.any(1)
+            pairs = asked[:, None] & asked & (instances[:, None] != instances)
+            difference = ((vectors @ vectors.T - taught @ taught.T) ** 2)[pairs]
+            parts["teacher"] = TEACHER_WEIGHT * difference.sum() / max(1, len(difference))
         return parts
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ import torch.distributed as peers
 
 from lookalike_server.errors import ServerError
 from lookalike_server.models.resnet import DIM, build
-from lookalike_server.train.batch import Batch, Goods
+from lookalike_server.train.batch import Batch, Goods, Vectors
 from lookalike_server.train.learning import follow, optimizer_for, prefetched, set_rate
 from lookalike_server.train.losses import Losses
 from lookalike_server.train.pictures import Picture
@@ -29,7 +29,7 @@ from lookalike_server.train.pictures import Picture
 CLIP_NORM = 5.0
 MEAN, STD = 127.5, 64.0
 
-Teacher = Callable[[list[Picture]], np.ndarray[Any, np.dtype[np.float32]]]
+Teacher = Callable[[list[Picture]], Vectors]
 
 
 class TrainError(ServerError):
@@ -128,7 +128,8 @@ class Run:
         self.model.train()
         set_rate(self.optimizer, self.plan.rate, self.progress, self.step)
         inputs = as_input(list(batch.pictures)).to(self.device)
-        taught = torch.from_numpy(teacher(list(batch.pictures))).to(self.device) if teacher else None
+        told = teacher(list(batch.pictures)) if teacher else batch.taught
+        taught = None if told is None else torch.from_numpy(told).to(self.device)
         with torch.autocast(self.device, enabled=self.device != "cpu"):
             vectors = self.model(inputs)
         parts = self.losses(vectors.float(), batch, taught)
@@ -141,8 +142,8 @@ class Run:
         self.step += 1
         follow(self.ema, self.model, self.plan.ema_decay, self.step)
         self._rest_s = self._clock() - started_s
-        told = {name: float(value.detach()) for name, value in parts.items()}
-        return told | {"right": self.losses.right(vectors.float(), batch)}
+        figures = {name: float(value.detach()) for name, value in parts.items()}
+        return figures | {"right": self.losses.right(vectors.float(), batch)}
 
     def _averaged(self, spent_s: float) -> float:
         """Give every process the mean of all gradients; return the mean of what they spent, the same for each."""
