@@ -86,10 +86,10 @@ class Played:
         shutil.rmtree(self.home)
 
 
-def pairs(seed: int) -> Iterator[Pair]:
+def pairs(seed: int, victims: Sequence[str] = VICTIMS) -> Iterator[Pair]:
     """Yield victims and steps for ever: all of them in some order, and again in another one."""
     dice = random.Random(f"{seed} pairs")
-    every = [(victim, step) for victim in VICTIMS for step in NAMES]
+    every = [(victim, step) for victim in victims for step in NAMES]
     while True:
         yield from dice.sample(every, len(every))
 
@@ -243,12 +243,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=40, help="one strike each (default: 40)")
     parser.add_argument("--skip", type=int, default=0, help="leave out so many rounds of the seed's order")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6), help="decides who is struck when")
+    parser.add_argument("--victim", choices=VICTIMS, help="strike this one alone, at each of the steps in turn")
     parser.add_argument("--postgres", action="store_true", help="the store is a PostgreSQL, which is killed too")
     parser.add_argument("--without", choices=["proof"], default="", help="move without: rows must get lost")
     parser.add_argument("--hasty", action="store_true", help="have routers wait less for calls that may be late")
     parser.add_argument("--keep", action="store_true", help="keep the history of a good run too")
     asked = parser.parse_args(argv)
-    order = list(islice(pairs(asked.seed), asked.skip, asked.skip + asked.rounds))
+    victims = [asked.victim] if asked.victim else VICTIMS
+    order = list(islice(pairs(asked.seed, victims), asked.skip, asked.skip + asked.rounds))
     told = Told(order, asked.seed, asked.postgres, asked.without, asked.hasty)
     played = play(told, say)
     for violation in played.violations[:SHOWN_MAX]:

@@ -29,6 +29,7 @@ def test_forty_rounds_meet_every_victim_at_every_step_once_in_an_order_that_the_
     assert list(islice(pairs(SEED), 40)) == first
     assert list(islice(pairs(SEED + 1), 40)) != first
     assert STANDS.keys() == set(NAMES)
+    assert sorted(islice(pairs(SEED, ["store"]), 8)) == sorted(("store", step) for step in NAMES)
 
 
 def test_a_rebalance_that_is_struck_at_its_steps_loses_and_doubles_nothing_and_ends() -> None:
