@@ -185,11 +185,15 @@ class Judge:
                     yield RepeatedEffect(product, f"request {request} was answered {' and '.join(sorted(told))}"), ""
 
     def _read_under_any(self, read: Read) -> Iterator[Named]:
-        """Judge a read by the owners that it went by: those of some moment while it lasted, or shortly before."""
+        """Judge a read by the owners that it went by: those of some moment while it lasted, or shortly before.
+
+        An answer that says it is stale is of a router that sees no changes: it may go by those of any earlier moment.
+        """
         began = [shop for shop in self._shops if shop.at_s <= read.invoked_s - SEEN_S_MAX]
         during = [shop for shop in self._shops if read.invoked_s - SEEN_S_MAX < shop.at_s <= read.ended_s]
         found: list[Named] = []
-        for shop in [*during[::-1], *began[-1:]]:
+        stale = read.claim is not None and read.claim.stale
+        for shop in [*during[::-1], *began[: None if stale else -2 : -1]]:
             self._shop = shop
             found = list(self._read(read))
             if not found:

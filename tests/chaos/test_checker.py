@@ -119,6 +119,14 @@ def test_a_stale_answer_that_says_so_may_be_old_but_not_invented() -> None:
     assert broken(put("v1", 1, 2), seen("v9", at_s=5, claim=stale)) == ["PhantomProduct"]
 
 
+def test_a_stale_answer_goes_by_owners_of_any_earlier_moment_and_another_by_those_of_now() -> None:
+    moved = Shop({"a": 2, "b": 1, "c": 1}, {"p": "a", "q": "b"}, at_s=50)
+    told = [Claim(asked, asked, 1.0, stale=stale) for stale in (True, False) for asked in (2, 3, 4)]
+    late = [broken(moved, seen(at_s=100, claim=claim)) for claim in told]
+    assert late == [[], [], ["WrongCoverage"], ["WrongCoverage"], [], ["WrongCoverage"]]
+    assert broken(moved, seen(at_s=10, claim=Claim(3, 3, 1.0, stale=True))) == ["WrongCoverage"]
+
+
 def test_a_product_missing_from_an_answer_that_claims_to_cover_it_is_wrong_coverage() -> None:
     assert broken(put("v1", 1, 2), seen(at_s=3)) == ["WrongCoverage"]
 
