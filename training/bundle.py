@@ -19,7 +19,8 @@ SERVED_PX = 256
 LOG_ODDS_SHIFT = 0.894
 SOURCES = (
     "From random initialisation: goods rendered and drawn by this project (renders/, none in the sample shop), "
-    "GroceryStoreDataset (MIT, Marcus Klasson) and clothing-dataset (CC0, Alexey Grigorev); see training/CARD.md"
+    "GroceryStoreDataset (MIT, Marcus Klasson) and clothing-dataset (CC0, Alexey Grigorev); the embedder also followed "
+    "which photos a MobileNetV2 (Apache-2.0, Google) finds alike; see training/CARD.md"
 )
 
 
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for detector.zip and embedder.zip")
     parser.add_argument("--detector", type=Path, help="detector.pt of training/detector.py")
     parser.add_argument("--embedder", type=Path, help="embedder.pt of training/embedder.py")
-    parser.add_argument("--version", default="0.2.0")
+    parser.add_argument("--version", default="0.3.0")
     args = parser.parse_args()
     shared = {"version": args.version, "licence": "Apache-2.0", "trained_on": SOURCES}
     if args.detector:
