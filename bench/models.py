@@ -10,7 +10,6 @@ import argparse
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -24,7 +23,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from lookalike_server.image import Picture
 from lookalike_server.models import manifest as manifests
-from lookalike_server.models.load import BUNDLED, load_detector, load_embedder
+from lookalike_server.models.load import (
+    BUNDLED,
+    MANIFEST,
+    MANIFEST_BYTES_MAX,
+    NETWORK_BYTES_MAX,
+    load_detector,
+    load_embedder,
+    opened,
+    read,
+)
 from lookalike_server.models.manifest import Kind, Manifest
 from lookalike_server.models.session import Runtime
 
@@ -43,10 +51,11 @@ class Rivals:
 
 def rivals_of(archive: Path) -> list[Rivals]:
     """Return what is measured of one archive."""
-    with zipfile.ZipFile(archive) as file:
-        manifest = manifests.parse(file.read("manifest.json"))
-        session = onnxruntime.InferenceSession(file.read(manifest.file), providers=["CPUExecutionProvider"])
-    name = f"{manifest.id}, {archive.stat().st_size / 1e6:.1f} MB"
+    with opened(archive) as files:
+        manifest = manifests.parse(read(files, MANIFEST, MANIFEST_BYTES_MAX))
+        content = read(files, manifest.file, NETWORK_BYTES_MAX)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    name = f"{manifest.id}, {len(content) / 1e6:.1f} MB"
     sizes = [manifest.input.shape[2]]
     if manifest.kind is Kind.DETECTOR and not isinstance(session.get_inputs()[0].shape[2], int):
         sizes.append(DETECTOR_PX)

@@ -100,6 +100,29 @@ def test_lessons_are_kept_and_those_of_other_pictures_are_refused(tmp_path: Path
         lessons(Path("unread"), pictures, tmp_path / "lessons.npy", 1)
 
 
+def test_a_teacher_is_asked_once_and_evened_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    common, own = np.eye(1, 40, dtype=np.float32), np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
+    asked: list[int] = []
+
+    class Told:
+        def __init__(self, file: Path, threads: int) -> None:
+            assert (file, threads) == (Path("teacher"), 1)
+
+        def vectors(self, pictures: list[Image.Image]) -> Vectors:
+            asked.append(len(pictures))
+            return 20 * common + own[: len(pictures)]
+
+    monkeypatch.setattr("training.teaching.Teacher", Told)
+    pictures = [np.zeros((8, 8, 3), np.uint8)] * 30
+    first, again = (lessons(Path("teacher"), pictures, tmp_path / "lessons.npy", 1) for _ in range(2))
+    assert asked == [30]
+    np.testing.assert_array_equal(first, again)
+    assert first.shape == (30, 256)
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
+    assert abs((first @ first.T)[~np.eye(30, dtype=bool)].mean()) < 0.1  # what all have in common says nothing
+    assert [path.name for path in tmp_path.iterdir()] == ["lessons.npy"]
+
+
 def test_sixteen_classes_can_be_left_out(folders: tuple[Path, Path]) -> None:
     without = unseen_groceries(folders[0])
     assert len(without) == 16

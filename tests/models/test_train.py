@@ -26,7 +26,7 @@ from lookalike_server.train.batch import UNCLASSED, Batch  # noqa: E402 - after 
 from lookalike_server.train.catalogue import Shop, clicks_of, source_of  # noqa: E402 - after the skip
 from lookalike_server.train.commands import run_train  # noqa: E402 - after the skip
 from lookalike_server.train.embedder import recall_at_1, teacher_of, train  # noqa: E402 - after the skip
-from lookalike_server.train.losses import TEACHER_WEIGHT, Losses  # noqa: E402 - after the skip
+from lookalike_server.train.losses import SCALE, SMOOTHING, TEACHER_WEIGHT, Losses  # noqa: E402 - after the skip
 from lookalike_server.train.pictures import held_out  # noqa: E402 - after the skip
 from lookalike_server.train.run import Plan, Run, TrainError, embedded  # noqa: E402 - after the skip
 
@@ -177,6 +177,13 @@ def test_the_loss_falls_where_vectors_are_as_they_should_be(feed: Path) -> None:
     wrong = torch.nn.functional.normalize(torch.randn(len(batch.instances), 256))
     assert losses(right, batch, None)["contrast"] < losses(wrong, batch, None)["contrast"]
     assert losses(right, batch, right)["teacher"] == 0
+
+
+def test_being_right_without_doubt_costs() -> None:
+    losses = Losses([40], 256)
+    sure = torch.nn.functional.normalize(losses.by_space[0].W.detach().T)
+    batch = Batch([], instances=list(range(40)), spaces=[0] * 40, labels=list(range(40)))
+    assert losses(sure, batch, None)["class"] > 0.5 * SMOOTHING * SCALE
 
 
 def test_a_teacher_is_heard_of_different_things_alone() -> None:
