@@ -56,7 +56,7 @@ TAUGHT_FROM = 0.6
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
 SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128), (0.85, 160))
 # A run that begins with weights has learned those.
-LATER_SIZES_PX = ((0.0, 96), (0.4, 128), (0.8, 160))
+LATER_SIZES_PX = ((0.0, 128), (0.45, 160), (0.75, 192))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
 WITH_ICONIC, AS_SHOWN = 0.8, 0.45
 CLOTHES_SPACE = 2

@@ -23,8 +23,8 @@ from lookalike_server.train.pictures import (
 
 # Boxes that people drew, in fractions of the picture: of packages in groceries' photos, and of garments.
 PHOTO_BOXES = Path(__file__).parent / "photo_boxes.csv"
-# A photo is kept with this shorter side: enough for a third of it to fill 96 px without blur.
-PHOTO_SIDE_PX = 256
+# A photo is kept with this shorter side at most: enough for half of it to fill the network's input with little blur.
+PHOTO_SIDE_PX = 352
 # What the clothing table says of photos that it knows no garment for.
 NO_GARMENTS = ("Not sure", "Other", "Skip")
 

@@ -26,7 +26,14 @@ from lookalike_server.train.batch import UNCLASSED, Batch  # noqa: E402 - after 
 from lookalike_server.train.catalogue import Shop, clicks_of, source_of  # noqa: E402 - after the skip
 from lookalike_server.train.commands import run_train  # noqa: E402 - after the skip
 from lookalike_server.train.embedder import recall_at_1, teacher_of, train  # noqa: E402 - after the skip
-from lookalike_server.train.losses import SCALE, SMOOTHING, TEACHER_WEIGHT, Losses  # noqa: E402 - after the skip
+from lookalike_server.train.losses import (  # noqa: E402 - after the skip
+    SCALE,
+    SMOOTHING,
+    TEACHER_TEMPERATURE,
+    TEACHER_WEIGHT,
+    TEMPERATURE,
+    Losses,
+)
 from lookalike_server.train.pictures import held_out  # noqa: E402 - after the skip
 from lookalike_server.train.run import Plan, Run, TrainError, embedded  # noqa: E402 - after the skip
 
@@ -176,7 +183,6 @@ def test_the_loss_falls_where_vectors_are_as_they_should_be(feed: Path) -> None:
     right = apart[torch.tensor(batch.instances)]
     wrong = torch.nn.functional.normalize(torch.randn(len(batch.instances), 256))
     assert losses(right, batch, None)["contrast"] < losses(wrong, batch, None)["contrast"]
-    assert losses(right, batch, right)["teacher"] == 0
 
 
 def test_being_right_without_doubt_costs() -> None:
@@ -186,15 +192,34 @@ def test_being_right_without_doubt_costs() -> None:
     assert losses(sure, batch, None)["class"] > 0.5 * SMOOTHING * SCALE
 
 
+def alike(first: float, second: float, third: float) -> Any:
+    """Return three unit vectors with these cosines: of 0 and 1, 0 and 2, 1 and 2."""
+    cosines = torch.tensor([[1, first, second], [first, 1, third], [second, third, 1]])
+    return torch.nn.functional.pad(torch.linalg.cholesky(cosines), (0, 253))
+
+
+def test_a_teacher_is_heard_of_which_things_are_more_alike() -> None:
+    batch = Batch([], instances=[0, 1, 2], spaces=[0] * 3, labels=[UNCLASSED] * 3)
+    losses, taught = Losses([1], 256), alike(0.05, 0.1, 0.2)
+    share = TEMPERATURE / TEACHER_TEMPERATURE
+    follows = losses(alike(0.05 * share, 0.1 * share, 0.2 * share), batch, taught)["teacher"]
+    torch.testing.assert_close(follows, torch.tensor(0.0), atol=1e-5, rtol=0)
+    rows = [torch.tensor(row).div(TEACHER_TEMPERATURE).softmax(0) for row in ([0.05, 0.1], [0.05, 0.2], [0.1, 0.2])]
+    undecided = sum((row * (row * 2).log()).sum() for row in rows) / 3
+    torch.testing.assert_close(losses(alike(0.3, 0.3, 0.3), batch, taught)["teacher"], TEACHER_WEIGHT * undecided)
+    assert losses(alike(0.4, 0.2, 0.1), batch, taught)["teacher"] > TEACHER_WEIGHT * undecided
+
+
 def test_a_teacher_is_heard_of_different_things_alone() -> None:
     batch = Batch([], instances=[0, 0, 1, 2], spaces=[0] * 4, labels=[UNCLASSED] * 4)
-    own, east, north = torch.eye(256)[0], torch.eye(256)[1], torch.eye(256)[2]
-    vectors = torch.stack([own, own, east, north])
+    few = alike(0.4, 0.2, 0.1)
+    vectors, taught = few[[0, 0, 1, 2]].requires_grad_(), alike(0.1, 0.2, 0.4)[[0, 2, 1, 2]]
     losses = Losses([1], 256)
-    silent = torch.zeros(256)
-    assert losses(vectors, batch, torch.stack([own, north, silent, silent]))["teacher"] == 0  # the same thing
-    assert losses(vectors, batch, torch.stack([own, silent, silent, own]))["teacher"] == TEACHER_WEIGHT
-    assert losses(vectors, batch, torch.stack([silent] * 4))["teacher"] == 0
+    for heard in ([True, True, False, False], [False] * 4):  # the same thing, nothing
+        told = losses(vectors, batch, taught * torch.tensor(heard)[:, None])["teacher"]
+        assert (told, told.requires_grad) == (0, False)
+    losses(vectors, batch, taught * torch.tensor([True, False, True, True])[:, None])["teacher"].backward()
+    assert vectors.grad.any(1).tolist() == [True, False, True, True]
 
 
 def test_recall_asks_the_second_pictures_for_the_first(feed: Path) -> None:

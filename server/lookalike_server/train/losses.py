@@ -1,7 +1,8 @@
 """How far a batch's vectors are from what they should be: pytorch-metric-learning's losses, put together.
 
 Each data set has a cosine softmax of its own, as classes of different sets may be the same thing; a supervised
-contrastive loss tells the whole batch apart; a teacher's likenesses of different things in the batch may be followed.
+contrastive loss tells the whole batch apart; a teacher's likenesses of different things in the batch may be followed
+(Passalis and Tefas, Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018).
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,11 @@ from lookalike_server.train.batch import Batch
 
 SCALE, MARGIN, SMOOTHING = 16.0, 0.1, 0.1
 CONTRAST_WEIGHT, TEMPERATURE = 0.5, 0.1
-TEACHER_WEIGHT = 10.0
+TEACHER_WEIGHT = 1.0
+# A teacher's cosines of different things are closer together than ours may be, so less heat tells them apart.
+TEACHER_TEMPERATURE = 0.05
+# Far below any cosine over a temperature: the softmax gives it nothing, and its difference from another such is 0.
+NEVER = -1e4
 
 
 class Losses(torch.nn.Module):
@@ -51,9 +56,7 @@ class Losses(torch.nn.Module):
         parts = {"class": by_class, "contrast": CONTRAST_WEIGHT * contrast}
         if taught is not None:
             asked = taught.any(1)
-            pairs = asked[:, None] & asked & (instances[:, None] != instances)
-            difference = ((vectors @ vectors.T - taught @ taught.T) ** 2)[pairs]
-            parts["teacher"] = TEACHER_WEIGHT * difference.sum() / max(1, len(difference))
+            parts["teacher"] = TEACHER_WEIGHT * unlike_the_teacher(vectors[asked], taught[asked], instances[asked])
         return parts
 
     @torch.no_grad()
@@ -68,3 +71,16 @@ class Losses(torch.nn.Module):
                 nearest = (vectors.detach()[those.to(vectors.device)] @ directions).argmax(1)
                 found.append((nearest.cpu() == labels[those]).float())
         return float(torch.cat(found).mean()) if found else 0.0
+
+
+def unlike_the_teacher(vectors: torch.Tensor, taught: torch.Tensor, instances: torch.Tensor) -> torch.Tensor:
+    """Return how far the likenesses of different things are from a teacher's: its softmax over each row of the batch.
+
+    The Kullback-Leibler divergence, mean of the rows. Without two different things there is nothing to compare: 0.
+    """
+    same = instances[:, None] == instances
+    if same.all():
+        return vectors.new_zeros(())
+    ours = (vectors @ vectors.T / TEMPERATURE).masked_fill(same, NEVER)
+    its = (taught @ taught.T / TEACHER_TEMPERATURE).masked_fill(same, NEVER)
+    return functional.kl_div(ours.log_softmax(1), its.softmax(1), reduction="batchmean")
