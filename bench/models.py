@@ -21,6 +21,7 @@ import onnxruntime
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from lookalike_server.errors import BadModel
 from lookalike_server.image import Picture
 from lookalike_server.models import manifest as manifests
 from lookalike_server.models.load import (
@@ -99,8 +100,14 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one JSON line")
     told = parser.parse_args()
     archives = told.archives or [BUNDLED / f"{kind.value}.zip" for kind in Kind]
+    asked: list[Rivals] = []
+    for archive in archives:
+        try:
+            asked += rivals_of(archive)
+        except BadModel as error:
+            parser.error(f"{archive}: {error}")
     figures = {}
-    for rivals in (one for archive in archives for one in rivals_of(archive)):
+    for rivals in asked:
         figures[rivals.name] = found = measured(rivals)
         print(
             f"{rivals.name:<50} {found['ours_ms']:>7.2f} ms, bare {found['bare_ms']:>7.2f} ms, {found['ratio']:.2f} x"

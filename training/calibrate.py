@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from lookalike_server.models import calibrate
@@ -22,14 +21,12 @@ from lookalike_server.train.composites import Stock
 from lookalike_server.train.crops import photo_crop, studio_crop
 from lookalike_server.train.pictures import Picture
 from training.pictures import backgrounds, clothes, groceries, products
-from training.serving import Model
+from training.serving import Model, Vectors
 
 SIDE_PX = 192
 # Photos of what no gallery here has: so many are learned from, the others say how well it holds.
 ABSENT_LEARNED, ABSENT_MAX = 200, 600
 OTHERS_MAX = 400
-
-Vectors = npt.NDArray[np.float32]
 
 
 def asked_of(name: str) -> bool:
