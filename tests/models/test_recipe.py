@@ -17,6 +17,7 @@ from lookalike_server.train.batch import UNCLASSED, Vectors  # noqa: E402 - afte
 from lookalike_server.train.composites import Stock, photo  # noqa: E402
 from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run  # noqa: E402
+from training.calibrate import half_of  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
 from training.embedder import Goods, unseen_recall  # noqa: E402
 from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
@@ -121,6 +122,11 @@ def test_a_teacher_is_asked_once_and_evened_out(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 1, atol=1e-5)
     assert abs((first @ first.T)[~np.eye(30, dtype=bool)].mean()) < 0.1  # what all have in common says nothing
     assert [path.name for path in tmp_path.iterdir()] == ["lessons.npy"]
+
+
+def test_products_that_are_held_out_fall_into_two_equal_halves() -> None:
+    names = [name for name in (f"pack{k:04}-{300_000 + k % 3}" for k in range(5000)) if held_out(name)]
+    assert 0.4 < np.mean([half_of(name) for name in names]) < 0.6
 
 
 def test_sixteen_classes_can_be_left_out(folders: tuple[Path, Path]) -> None:
