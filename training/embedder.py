@@ -7,7 +7,7 @@ classes, and clothing photos, each an instance of its own. The schedule runs ove
 """
 
 import argparse
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterator, Set
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,12 +25,11 @@ from lookalike_server.train.crops import (
     is_colourful,
     photo_crop,
     scene_crop,
-    share_shown,
     studio_crop,
 )
 from lookalike_server.train.embedder import NO_RECALL, train
 from lookalike_server.train.pictures import Picture, cut_from_white
-from lookalike_server.train.run import Plan, Run, embedded
+from lookalike_server.train.run import Plan, Run, as_input, embedded
 from training.pictures import (
     PACK,
     Product,
@@ -41,18 +40,19 @@ from training.pictures import (
     products,
     unseen_groceries,
 )
-from training.teaching import lessons
+from training.teaching import lessons, parts_of
+from training.thaw import thaw_embedder
 
 # A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
 # clothing photos with two.
-CATEGORIES = 2
+CATEGORIES = 3
 FAMILIES = 2
 PRODUCTS_EACH = 3
 GROCERIES = 10
-CLOTHES = 10
+CLOTHES = 12
 CLOTHES_MAX = 5000
-# What the teacher said of a whole photo holds for crops that show so much of its side.
-TAUGHT_FROM = 0.6
+# Of crops of photos so many are parts that the teacher has seen.
+TAUGHT = 0.6
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
 SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128), (0.85, 160))
 # A run that begins with weights has learned those.
@@ -66,10 +66,12 @@ OTHERS_MAX = 60
 
 
 class Photo(NamedTuple):
-    """A photo or a catalogue picture, and what the teacher said of it: zeros where there is none."""
+    """A photo or a catalogue picture, its parts that the teacher saw, first the whole, and what it said of each."""
 
     picture: Picture
+    parts: tuple[Picture, ...]
     taught: Vectors
+    """(parts, 256) unit vectors; zeros where there is no teacher."""
 
 
 class Shown(NamedTuple):
@@ -94,17 +96,16 @@ class Goods:
         without: Set[str] = frozenset(),
         teach: Callable[[list[Picture]], Vectors] | None = None,
     ) -> None:
-        """Read it all; `without` are grocery classes to leave out, `teach` tells a teacher's vectors of photos."""
+        """Read it all; `without` are grocery classes to leave out, `teach` tells a teacher's vectors of pictures."""
         photos = {name: few for name, few in groceries(data, "train").items() if name not in without}
         self.garments = garments(data, "train", CLOTHES_MAX)
         worn = clothes(data, "train", CLOTHES_MAX)
         clutter = [photo for few in photos.values() for photo in few] + worn
         catalogue = {name: few[0] for name, few in groceries(data, "iconic").items() if name not in without}
-        everything = [*clutter, *catalogue.values()]
-        taught = iter(teach(everything) if teach else [SILENT] * len(everything))
-        self.groceries = {name: [Photo(one, next(taught)) for one in few] for name, few in photos.items()}
-        self.clothes = [Photo(one, next(taught)) for one in worn]
-        self.iconic = {name: Photo(cut_from_white(one), next(taught)) for name, one in catalogue.items()}
+        seen = with_lessons([*clutter, *catalogue.values()], teach)
+        self.groceries = {name: [next(seen) for _ in few] for name, few in photos.items()}
+        self.clothes = [next(seen) for _ in worn]
+        self.iconic = {name: next(seen)._replace(picture=cut_from_white(one)) for name, one in catalogue.items()}
         self._teaches = teach is not None
         self.by_category: dict[str, list[tuple[Product, bool]]] = {}
         found = products(renders, validation=False)
@@ -188,17 +189,26 @@ class Goods:
         chosen = rng.choice(len(photos), min(2, len(photos)), replace=False)
         drawn = [_crop(photos[at], named, side_px, rng) for at in chosen]
         if rng.random() < WITH_ICONIC:
-            rgba, taught = self.iconic[name]
-            shown = rng.random() < AS_SHOWN
-            picture = studio_crop(rgba, side_px, rng) if shown else photo_crop(rgba, self.stock, side_px, rng)
-            drawn.append(Shown(picture, named, taught))
+            iconic = self.iconic[name]
+            crop = studio_crop if rng.random() < AS_SHOWN else partial(photo_crop, stock=self.stock)
+            drawn.append(Shown(crop(iconic.picture, side_px=side_px, rng=rng), named, iconic.taught[0]))
         return drawn
 
 
 def _crop(photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
-    """Return a crop of a photo, with what the teacher said if it shows most of it."""
-    share = share_shown(rng)
-    return Shown(scene_crop(photo.picture, side_px, rng, share), name, photo.taught if share >= TAUGHT_FROM else SILENT)
+    """Return a crop of a photo: mostly a part that the teacher saw, with what it said."""
+    if rng.random() >= TAUGHT:
+        return Shown(scene_crop(photo.picture, side_px, rng), name, SILENT)
+    at = rng.integers(len(photo.parts))
+    return Shown(scene_crop(photo.parts[at], side_px, rng, share=1.0), name, photo.taught[at])
+
+
+def with_lessons(pictures: list[Picture], teach: Callable[[list[Picture]], Vectors] | None) -> Iterator[Photo]:
+    """Yield each picture with its parts, and what is taught of them."""
+    parts = [parts_of(number, picture) for number, picture in enumerate(pictures)]
+    taught = teach([part for few in parts for part in few]) if teach else np.tile(SILENT, (sum(map(len, parts)), 1))
+    ends = np.cumsum([len(few) for few in parts])
+    yield from map(Photo, pictures, parts, np.split(taught, ends[:-1]))
 
 
 def _some(names: list[str], count: int, rng: Rng) -> list[str]:
@@ -228,6 +238,16 @@ def unseen_recall(model: Any, data: Path, renders: Path, side_px: int) -> float:
     return float(np.mean([owners[at] == name for at, name in zip(nearest, wanted, strict=True)]))
 
 
+def begin(run: Run, goods: Goods, weights: Path) -> None:
+    """Take over an earlier run's weights, or those of its archive."""
+    if weights.suffix != ".zip":
+        run.start_from(weights)
+        return
+    crops = goods.batch(run.plan.sizes_px[-1][1], np.random.default_rng(run.plan.seed)).pictures
+    thaw_embedder(run.model, weights, as_input(list(crops)))
+    run.ema.load_state_dict(run.model.state_dict())
+
+
 def main() -> None:
     """Train until the minutes are used up; print the losses and the validation figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -236,7 +256,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--weights", type=Path, help="an earlier run's .pt to begin with")
+    parser.add_argument("--weights", type=Path, help="an earlier run's .pt, or its archive, to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", type=Path, help="a TensorFlow Lite classifier whose likenesses are to be followed")
@@ -255,7 +275,7 @@ def main() -> None:
     plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=sizes_px)
     run = Run(plan, goods, args.out, resume=args.resume)
     if args.weights and not run.step:
-        run.start_from(args.weights)
+        begin(run, goods, args.weights)
     train(
         run,
         validate=lambda model: unseen_recall(model, args.data, args.renders, plan.side_px(run.progress)),

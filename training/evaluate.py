@@ -10,6 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
@@ -174,13 +175,17 @@ def measure_clothing(data: Path, embedder: Embedder) -> dict[str, float]:
 def measure_renders(
     data: Path, renders: Path, embedder: Embedder, detector: Model, score_min: float
 ) -> dict[str, float]:
-    """Return recall@1 of goods never learned, before clutter; each has one catalogue picture among distractors."""
+    """Return recall@1 of goods never learned, before clutter; each has one catalogue picture among others, or two."""
     rng = np.random.default_rng(29)
     asked = varieties(products(renders, validation=True))
-    others = varieties(products(renders, validation=False))[:DISTRACTORS_MAX]
-    catalogue = [studio_crop(views[0], CATALOGUE_PX, rng) for _, views in [*asked, *others]]
+    others = varieties(products(renders, validation=False))
+    others = sorted(others, key=lambda one: crc32(one[0].encode()))[:DISTRACTORS_MAX]
     owners = [name for name, _ in [*asked, *others]]
-    gallery = Gallery(embedder.vectors([Image.fromarray(one) for one in catalogue]), owners)
+    first, second = (
+        embedder.vectors([Image.fromarray(studio_crop(views[at], CATALOGUE_PX, rng)) for _, views in [*asked, *others]])
+        for at in (0, 1)
+    )
+    gallery, larger = Gallery(first, owners), Gallery(np.concatenate([first, second]), owners * 2)
     clutter = [one for few in groceries(data, "val").values() for one in few]
     places = backgrounds(renders, validation=True)
     told: dict[str, list[bool]] = defaultdict(list)
@@ -191,12 +196,17 @@ def measure_renders(
             "": untapped(taken, gallery, embedder, detector, score_min),
             "whole_": gallery.search(embedder.vectors([taken])[0])[0],
             "exact_box_": gallery.search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
+            "two_pictures_": untapped(taken, larger, embedder, detector, score_min),
         }
         for kind, names in answers.items():
             told[f"{kind}recall_at_1"].append(names[0] == name)
             if PACK not in name:
                 told[f"goods_{kind}recall_at_1"].append(names[0] == name)
-    return {key: share(right) for key, right in told.items()} | {"n": len(asked), "distractors": len(others)}
+    return {key: share(right) for key, right in told.items()} | {
+        "n": len(asked),
+        "n_goods": len(told["goods_recall_at_1"]),
+        "distractors": len(others),
+    }
 
 
 def varieties(found: Sequence[Product]) -> list[tuple[str, list[Picture]]]:

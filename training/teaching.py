@@ -17,6 +17,21 @@ from training.baselines import Teacher
 
 # Raw features of photos are all alike; with half of their spread evened out, they find more products.
 WHITENING = 0.5
+# It sees each photo so often: the whole, then parts of so much of its sides.
+PARTS = 3
+PART_MIN, PART_MAX = 0.4, 0.9
+
+
+def parts_of(number: int, picture: Picture) -> tuple[Picture, ...]:
+    """Return the whole picture and parts of it, which lie elsewhere for each `number`: every day the same."""
+    rng = np.random.default_rng(number)
+    rows, columns = picture.shape[:2]
+    parts = [picture]
+    for _ in range(PARTS - 1):
+        height, width = (max(1, round(side * rng.uniform(PART_MIN, PART_MAX))) for side in (rows, columns))
+        top, left = rng.integers(rows - height + 1), rng.integers(columns - width + 1)
+        parts.append(picture[top : top + height, left : left + width])
+    return tuple(parts)
 
 
 def lessons(teacher: Path, pictures: Sequence[Picture], kept: Path, threads: int) -> Vectors:

@@ -13,17 +13,18 @@ cv2: Any = pytest.importorskip("cv2", reason="needs pip install 'lookalike[model
 pytest.importorskip("ultralytics", reason="needs pip install 'lookalike[models]'")
 pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'lookalike[models]'")
 
+from lookalike_server.models.resnet import build  # noqa: E402
 from lookalike_server.train.batch import UNCLASSED, Vectors  # noqa: E402 - after the skip
 from lookalike_server.train.composites import Stock, photo  # noqa: E402
 from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
-from lookalike_server.train.run import Plan, Run  # noqa: E402
+from lookalike_server.train.run import Plan, Run, as_input, embedded  # noqa: E402
 from training.calibrate import half_of  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
-from training.embedder import Goods, unseen_recall  # noqa: E402
+from training.embedder import Goods, unseen_recall, with_lessons  # noqa: E402
 from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
 from training.serving import Model  # noqa: E402
-from training.teaching import lessons  # noqa: E402
-from training.thaw import thaw  # noqa: E402
+from training.teaching import PART_MIN, PARTS, lessons, parts_of  # noqa: E402
+from training.thaw import thaw, thaw_embedder  # noqa: E402
 
 CLASSES, CLOTHES = 30, 6
 
@@ -79,7 +80,7 @@ def test_a_garment_that_the_table_is_unsure_of_has_no_class(folders: tuple[Path,
     assert {label for label, space in zip(batch.labels, batch.spaces, strict=True) if space == 2} == {UNCLASSED}
 
 
-def test_a_teacher_is_followed_where_a_crop_shows_most_of_a_photo(folders: tuple[Path, Path]) -> None:
+def test_a_teacher_is_followed_where_it_saw_the_part_of_a_photo(folders: tuple[Path, Path]) -> None:
     def teach(pictures: list[Picture]) -> Vectors:
         return np.tile(np.eye(1, 256, dtype=np.float32), (len(pictures), 1))
 
@@ -90,6 +91,28 @@ def test_a_teacher_is_followed_where_a_crop_shows_most_of_a_photo(folders: tuple
     photos = np.array(batch.spaces) > 0
     assert 0 < heard.sum() < photos.sum()
     assert not heard[~photos].any()
+
+
+def test_the_parts_that_a_teacher_sees_are_the_same_every_day_and_lie_elsewhere_for_another_photo() -> None:
+    photo = np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)
+    parts, again, others = parts_of(7, photo), parts_of(7, photo), parts_of(8, photo)
+    assert len(parts) == PARTS
+    np.testing.assert_array_equal(parts[0], photo)
+    for part, same, other in zip(parts[1:], again[1:], others[1:], strict=True):
+        np.testing.assert_array_equal(part, same)
+        assert part.shape != other.shape or (part != other).any()
+        assert part.shape[0] >= PART_MIN * 40 - 1
+        assert part.shape[1] >= PART_MIN * 30 - 1
+
+
+def test_each_part_comes_with_what_the_teacher_said_of_it() -> None:
+    def teach(pictures: list[Picture]) -> Vectors:
+        return np.array([[one.mean(), one.shape[0]] for one in pictures], np.float32)
+
+    photos = [np.full((20 + n, 30, 3), n, np.uint8) for n in range(4)]
+    for number, one in enumerate(with_lessons(photos, teach)):
+        assert one.picture is photos[number]
+        assert [list(said) for said in one.taught] == [[number, part.shape[0]] for part in one.parts]
 
 
 def test_lessons_are_kept_and_those_of_other_pictures_are_refused(tmp_path: Path) -> None:
@@ -184,3 +207,28 @@ def test_a_detectors_archive_can_learn_again() -> None:
     wanted = served.run([Image.fromarray(one) for one in pictures])
     assert found[:, 0, 4] == pytest.approx(wanted[:, 0, 4], abs=0.01)
     assert found[:, 0, :4] == pytest.approx(wanted[:, 0, :4], abs=1)
+
+
+def test_an_embedders_archive_can_learn_again() -> None:
+    """What the thawed network finds is what the archive finds, and its batch norms are those of what it was shown."""
+    archive = Path("server/lookalike_server/models/bundled/embedder.zip")
+    served = Model(archive, 1)
+    side = served.manifest["input"]["width"]
+    rng = np.random.default_rng(0)
+    stock = Stock([np.full((60, 40, 4), 255, np.uint8)], [rng.integers(0, 255, (300, 300, 3), np.uint8)])
+    pictures = [photo(stock, (side, side), 2, rng)[0] for _ in range(8)]
+    model = build("resnet18-half")
+    thaw_embedder(model, archive, as_input(pictures))
+    found, wanted = embedded(model, pictures).numpy(), served.vectors([Image.fromarray(one) for one in pictures])
+    assert (found * wanted).sum(1).min() > 0.999
+    seen = model.stem[0](as_input(pictures))
+    assert model.stem[1].running_mean.numpy() == pytest.approx(seen.detach().mean((0, 2, 3)).numpy(), abs=1e-4)
+
+
+def test_an_archive_of_another_network_is_not_taken() -> None:
+    with pytest.raises(ValueError, match="another network"):
+        thaw_embedder(
+            build("resnet18-25%"),
+            Path("server/lookalike_server/models/bundled/embedder.zip"),
+            as_input([np.zeros((64, 64, 3), np.uint8)]),
+        )

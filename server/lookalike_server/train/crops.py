@@ -168,17 +168,13 @@ def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
     return letterboxed(as_photographed(canvas, rng, strength=0.3), NO_BOXES, side_px)[0]
 
 
-def share_shown(rng: Rng) -> float:
-    """Draw how much of a photo a crop shows, of its side; 1 is all of it."""
-    return 1.0 if rng.random() < WHOLE_SHARE else float(rng.uniform(*PART))
-
-
 def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None = None) -> Picture:
     """Return a real photo, or a random crop of it, turned, mirrored and lit anew; letterboxed.
 
     `share` is how much of its side a crop shows; one is drawn where it is not given.
     """
-    share = share_shown(rng) if share is None else share
+    if share is None:
+        share = 1.0 if rng.random() < WHOLE_SHARE else rng.uniform(*PART)
     rows, columns = picture.shape[:2]
     if share == 1.0:
         small = shrink(picture, side_px)
