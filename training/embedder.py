@@ -9,12 +9,14 @@ classes, and clothing photos, each an instance of its own. The schedule runs ove
 import argparse
 from collections.abc import Callable, Iterator, Set
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional
 
 from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
@@ -61,6 +63,9 @@ LATER_SIZES_PX = ((0.0, 128), (0.45, 160), (0.75, 192))
 WITH_ICONIC, AS_SHOWN = 0.8, 0.45
 CLOTHES_SPACE = 2
 SAVE_EVERY_S = 600.0
+# A class of clothing begins as the mean of its photos among the first so many.
+EXAMPLES_OF_CLOTHES = 1000
+EXAMPLES_AT_ONCE = 512
 # Goods that were learnt, mixed into the gallery of the validation.
 OTHERS_MAX = 60
 
@@ -145,6 +150,19 @@ class Goods:
             [at for _, at in labels],
             np.stack([shown.taught for shown in drawn]) if self._teaches else None,
         )
+
+    def examples(self, side_px: int, rng: Rng) -> Iterator[tuple[int, int, Picture]]:
+        """Yield space, class and a crop, at least one for each class."""
+        for group in self.by_category.values():
+            for product, colourful in group:
+                for turn in HUE_TURNS_DEG[: None if colourful else 1]:
+                    crop = studio_crop(hue_turned(product.views[0], turn), side_px, rng)
+                    yield *self._label(f"render:{product.name}:{turn:.0f}"), crop
+        for name, iconic in self.iconic.items():
+            yield *self._label(f"grocery:{name}"), studio_crop(iconic.picture, side_px, rng)
+        for index, kind in enumerate(self.garments[:EXAMPLES_OF_CLOTHES]):
+            if kind:
+                yield *self._label(f"clothes:{index}"), scene_crop(self.clothes[index].picture, side_px, rng, share=1.0)
 
     def _label(self, name: str) -> tuple[int, int]:
         """Return space and class of what is shown; a clothing photo is classed by its garment."""
@@ -239,13 +257,32 @@ def unseen_recall(model: Any, data: Path, renders: Path, side_px: int) -> float:
 
 
 def begin(run: Run, goods: Goods, weights: Path) -> None:
-    """Take over an earlier run's weights, or those of its archive."""
-    if weights.suffix != ".zip":
+    """Take over an earlier run's weights, or those of its archive, and point the classes to where it sees them."""
+    rng = np.random.default_rng(run.plan.seed)
+    if weights.suffix == ".zip":
+        crops = goods.batch(run.plan.sizes_px[-1][1], rng).pictures
+        thaw_embedder(run.model, weights, as_input(list(crops)))
+        run.ema.load_state_dict(run.model.state_dict())
+    else:
         run.start_from(weights)
-        return
-    crops = goods.batch(run.plan.sizes_px[-1][1], np.random.default_rng(run.plan.seed)).pictures
-    thaw_embedder(run.model, weights, as_input(list(crops)))
-    run.ema.load_state_dict(run.model.state_dict())
+    imprint(run, goods, rng)
+
+
+@torch.no_grad()
+def imprint(run: Run, goods: Goods, rng: Rng) -> None:
+    """Let each class's direction be the mean of what the network says of its examples: none is learned from nothing.
+
+    Qi, Brown and Lowe, Low-Shot Learning with Imprinted Weights, CVPR 2018.
+    """
+    sums = [torch.zeros_like(loss.W.T) for loss in run.losses.by_space]
+    examples = goods.examples(run.plan.side_px(0), rng)
+    while few := list(islice(examples, EXAMPLES_AT_ONCE)):
+        for (space, at, _), vector in zip(few, embedded(run.model, [crop for *_, crop in few]), strict=True):
+            sums[space][at] += vector
+    for loss, total in zip(run.losses.by_space, sums, strict=True):
+        known = total.any(1)
+        # As long as the random ones are, so that the rate turns them as fast.
+        loss.W.T[known] = functional.normalize(total[known]) * DIM**0.5
 
 
 def main() -> None:
