@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def render_pairs(data: Path, renders: Path, embedder: Model) -> tuple[list[Pairs
     asked = [one for one in products(renders, validation=True) if not one.category.startswith(PACK)]
     clutter = [photo for photos in groceries(data, "val").values() for photo in photos]
     stock = Stock([view for one in asked for view in one.views], backgrounds(renders, True), clutter)
-    shop = [*asked, *products(renders, validation=False)[:OTHERS_MAX]]
+    shop = [*asked, *islice(products(renders, validation=False), OTHERS_MAX)]
     gallery = vectors(embedder, [studio_crop(view, SIDE_PX, rng) for one in shop for view in one.views[:2]])
     owners = [one.name for one in shop for _ in one.views[:2]]
     halves = []

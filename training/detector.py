@@ -23,7 +23,7 @@ from lookalike_server.train.pictures import Picture
 from training.bundle import LOG_ODDS_SHIFT
 from training.pictures import PACK, backgrounds, clothes, groceries, iconic_cutouts, labelled, products
 from training.serving import overlap
-from training.thaw import thaw
+from training.thaw import thaw_detector
 
 # Part of the run at each input size: small pictures teach most of it at half the price. The last is what is served:
 # products larger than any that was learnt from are missed.
@@ -51,7 +51,7 @@ SAVE_S = 480.0
 
 def stock_from(data: Path, renders: Path, clutter: list[Picture], validation: bool) -> Stock:
     """Read the cut-outs and backgrounds."""
-    found = products(renders, validation)
+    found = list(products(renders, validation))
     rendered = [view for product in found if not product.category.startswith(PACK) for view in product.views]
     drawn = [view for product in found if product.category.startswith(PACK) for view in product.views]
     rendered += drawn[:: max(1, round(len(drawn) / max(1.0, PACKS_EACH * len(rendered))))]
@@ -211,7 +211,7 @@ class Run:
 
     def begin_from(self, archive: Path, pictures: torch.Tensor) -> None:
         """Take over the weights of a bundled detector."""
-        thaw(self.model, archive, pictures)
+        thaw_detector(self.model, archive, pictures)
         with torch.no_grad():
             head = self.model.model[-1]
             for branch in (*head.one2one_cv3, *head.cv3):

@@ -22,9 +22,7 @@ from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
 from lookalike_server.train.composites import Stock
 from lookalike_server.train.crops import (
-    HUE_TURNS_DEG,
     hue_turned,
-    is_colourful,
     photo_crop,
     scene_crop,
     studio_crop,
@@ -40,9 +38,10 @@ from training.pictures import (
     garments,
     groceries,
     products,
+    turns_of,
     unseen_groceries,
 )
-from training.teaching import lessons, parts_of
+from training.teaching import PARTS, lessons, parts_of
 from training.thaw import thaw_embedder
 
 # A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
@@ -61,6 +60,8 @@ SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128), (0.85, 160))
 LATER_SIZES_PX = ((0.0, 128), (0.45, 160), (0.75, 192))
 # Of grocery classes in a batch so many also bring their catalogue picture, and so many of those as a shop shows it.
 WITH_ICONIC, AS_SHOWN = 0.8, 0.45
+# Of colourful products so many have their hues turned, or stay as they are by chance.
+TURNED = 0.6
 CLOTHES_SPACE = 2
 SAVE_EVERY_S = 600.0
 # A class of clothing begins as the mean of its photos among the first so many.
@@ -112,22 +113,17 @@ class Goods:
         self.clothes = [next(seen) for _ in worn]
         self.iconic = {name: next(seen)._replace(picture=cut_from_white(one)) for name, one in catalogue.items()}
         self._teaches = teach is not None
-        self.by_category: dict[str, list[tuple[Product, bool]]] = {}
-        found = products(renders, validation=False)
+        self.by_category: dict[str, list[tuple[Product, tuple[float, ...]]]] = {}
+        found = list(products(renders, validation=False))
         for product in found:
-            # Packages come in many colours as they are.
-            turns = not product.category.startswith(PACK) and is_colourful(product.views[0])
-            self.by_category.setdefault(product.category, []).append((product, turns))
+            self.by_category.setdefault(product.category, []).append((product, turns_of(product)))
         self.categories = [name for name in self.by_category if not name.startswith(PACK)]
         self.families = [name for name in self.by_category if name.startswith(PACK)]
-        self.count = len(found)
         cutouts = [view for product in found for view in product.views]
         cutouts = cutouts or [one.picture for one in self.iconic.values()]
         self.stock = Stock(cutouts, backgrounds(renders, validation=False), clutter)
         self._kinds = sorted({kind for kind in self.garments if kind})
-        names: list[str] = []
-        for product, colourful in (entry for group in self.by_category.values() for entry in group):
-            names += [f"render:{product.name}:{turn:.0f}" for turn in HUE_TURNS_DEG[: None if colourful else 1]]
+        names = [name for name, _, _ in self._rendered()]
         # What is told apart by a softmax of its own: rendered goods, groceries, and kinds of garments.
         spaces = (names, [f"grocery:{name}" for name in self.groceries], [f"clothes:{kind}" for kind in self._kinds])
         self._labels = {name: (space, at) for space, few in enumerate(spaces) for at, name in enumerate(few)}
@@ -153,16 +149,19 @@ class Goods:
 
     def examples(self, side_px: int, rng: Rng) -> Iterator[tuple[int, int, Picture]]:
         """Yield space, class and a crop, at least one for each class."""
-        for group in self.by_category.values():
-            for product, colourful in group:
-                for turn in HUE_TURNS_DEG[: None if colourful else 1]:
-                    crop = studio_crop(hue_turned(product.views[0], turn), side_px, rng)
-                    yield *self._label(f"render:{product.name}:{turn:.0f}"), crop
+        for name, product, turn in self._rendered():
+            yield *self._label(name), studio_crop(hue_turned(product.views[0], turn), side_px, rng)
         for name, iconic in self.iconic.items():
             yield *self._label(f"grocery:{name}"), studio_crop(iconic.picture, side_px, rng)
         for index, kind in enumerate(self.garments[:EXAMPLES_OF_CLOTHES]):
             if kind:
                 yield *self._label(f"clothes:{index}"), scene_crop(self.clothes[index].picture, side_px, rng, share=1.0)
+
+    def _rendered(self) -> Iterator[tuple[str, Product, float]]:
+        """Yield name, product and turn in hue of every rendered class."""
+        for group in self.by_category.values():
+            for product, turns in group:
+                yield from ((_named(product, turn), product, turn) for turn in turns)
 
     def _label(self, name: str) -> tuple[int, int]:
         """Return space and class of what is shown; a clothing photo is classed by its garment."""
@@ -183,13 +182,13 @@ class Goods:
             drawn += [_crop(self.clothes[index], f"clothes:{index}", side_px, rng) for _ in range(2)]
         return drawn
 
-    def _products(self, group: list[tuple[Product, bool]], side_px: int, rng: Rng) -> list[Shown]:
+    def _products(self, group: list[tuple[Product, tuple[float, ...]]], side_px: int, rng: Rng) -> list[Shown]:
         """Return products of one category, alike but not the same: the hard part of the batch."""
         drawn: dict[str, list[Picture]] = {}
         for _ in range(PRODUCTS_EACH):
-            product, colourful = group[rng.integers(len(group))]
-            turn = HUE_TURNS_DEG[rng.integers(len(HUE_TURNS_DEG))] if colourful and rng.random() < 0.6 else 0.0
-            name = f"render:{product.name}:{turn:.0f}"
+            product, turns = group[rng.integers(len(group))]
+            turn = turns[rng.integers(len(turns))] if rng.random() < TURNED else turns[0]
+            name = _named(product, turn)
             if name in drawn:
                 continue
             few = rng.choice(len(product.views), 2, replace=False)
@@ -214,8 +213,8 @@ class Goods:
 
 
 def _crop(photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
-    """Return a crop of a photo: mostly a part that the teacher saw, with what it said."""
-    if rng.random() >= TAUGHT:
+    """Return a crop of a photo: where there is a teacher, mostly a part that it saw, with what it said."""
+    if not photo.taught.any() or rng.random() >= TAUGHT:
         return Shown(scene_crop(photo.picture, side_px, rng), name, SILENT)
     at = rng.integers(len(photo.parts))
     return Shown(scene_crop(photo.parts[at], side_px, rng, share=1.0), name, photo.taught[at])
@@ -224,9 +223,13 @@ def _crop(photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
 def with_lessons(pictures: list[Picture], teach: Callable[[list[Picture]], Vectors] | None) -> Iterator[Photo]:
     """Yield each picture with its parts, and what is taught of them."""
     parts = [parts_of(number, picture) for number, picture in enumerate(pictures)]
-    taught = teach([part for few in parts for part in few]) if teach else np.tile(SILENT, (sum(map(len, parts)), 1))
-    ends = np.cumsum([len(few) for few in parts])
-    yield from map(Photo, pictures, parts, np.split(taught, ends[:-1]))
+    taught = teach([part for few in parts for part in few]) if teach else np.tile(SILENT, (PARTS * len(parts), 1))
+    yield from map(Photo, pictures, parts, taught.reshape(len(parts), PARTS, -1))
+
+
+def _named(product: Product, turn_deg: float) -> str:
+    """Return what a rendered product with its hues turned is called."""
+    return f"render:{product.name}:{turn_deg:.0f}"
 
 
 def _some(names: list[str], count: int, rng: Rng) -> list[str]:
@@ -241,8 +244,8 @@ def unseen_recall(model: Any, data: Path, renders: Path, side_px: int) -> float:
     asked = [one for one in products(renders, validation=True) if not one.category.startswith(PACK)]
     stock = Stock([view for product in asked for view in product.views], backgrounds(renders, True), clutter)
     gallery, owners, queries, wanted = [], [], [], []
-    for product in [*asked, *products(renders, validation=False)[:OTHERS_MAX]]:
-        for turn in HUE_TURNS_DEG if is_colourful(product.views[0]) else HUE_TURNS_DEG[:1]:
+    for product in [*asked, *islice(products(renders, validation=False), OTHERS_MAX)]:
+        for turn in turns_of(product):
             name = f"{product.name}:{turn:.0f}"
             views = [hue_turned(view, turn) for view in product.views]
             gallery += [studio_crop(view, side_px, rng) for view in views[:2]]

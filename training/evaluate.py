@@ -8,8 +8,9 @@ import argparse
 import csv
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from lookalike_server.train.composites import Stock, photo
-from lookalike_server.train.crops import HUE_TURNS_DEG, hue_turned, is_colourful, studio_crop
+from lookalike_server.train.crops import hue_turned, studio_crop
 from lookalike_server.train.pictures import Picture
 from training.baselines import Colours, Teacher
 from training.pictures import (
@@ -30,6 +31,7 @@ from training.pictures import (
     labelled,
     products,
     rows_of,
+    turns_of,
     unseen_groceries,
 )
 from training.serving import (
@@ -177,20 +179,21 @@ def measure_renders(
 ) -> dict[str, float]:
     """Return recall@1 of goods never learned, before clutter; each has one catalogue picture among others, or two."""
     rng = np.random.default_rng(29)
-    asked = varieties(products(renders, validation=True))
-    others = varieties(products(renders, validation=False))
-    others = sorted(others, key=lambda one: crc32(one[0].encode()))[:DISTRACTORS_MAX]
-    owners = [name for name, _ in [*asked, *others]]
+    # The last view is asked for, so that one who has two catalogue pictures needs three.
+    asked = varieties(one for one in products(renders, validation=True) if len(one.views) > 2)
+    others = sorted(varieties(products(renders, validation=False)), key=lambda one: crc32(one.name.encode()))
+    others = others[:DISTRACTORS_MAX]
+    owners = [one.name for one in (*asked, *others)]
     first, second = (
-        embedder.vectors([Image.fromarray(studio_crop(views[at], CATALOGUE_PX, rng)) for _, views in [*asked, *others]])
+        embedder.vectors([Image.fromarray(studio_crop(one.view(at), CATALOGUE_PX, rng)) for one in (*asked, *others)])
         for at in (0, 1)
     )
     gallery, larger = Gallery(first, owners), Gallery(np.concatenate([first, second]), owners * 2)
     clutter = [one for few in groceries(data, "val").values() for one in few]
     places = backgrounds(renders, validation=True)
     told: dict[str, list[bool]] = defaultdict(list)
-    for name, views in asked:
-        picture, boxes = photo(Stock([views[-1]], places, clutter), PHOTO_PX, 1, rng)
+    for one in asked:
+        picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng)
         taken = Image.fromarray(picture)
         answers = {
             "": untapped(taken, gallery, embedder, detector, score_min),
@@ -199,9 +202,9 @@ def measure_renders(
             "two_pictures_": untapped(taken, larger, embedder, detector, score_min),
         }
         for kind, names in answers.items():
-            told[f"{kind}recall_at_1"].append(names[0] == name)
-            if PACK not in name:
-                told[f"goods_{kind}recall_at_1"].append(names[0] == name)
+            told[f"{kind}recall_at_1"].append(names[0] == one.name)
+            if PACK not in one.name:
+                told[f"goods_{kind}recall_at_1"].append(names[0] == one.name)
     return {key: share(right) for key, right in told.items()} | {
         "n": len(asked),
         "n_goods": len(told["goods_recall_at_1"]),
@@ -209,13 +212,25 @@ def measure_renders(
     }
 
 
-def varieties(found: Sequence[Product]) -> list[tuple[str, list[Picture]]]:
-    """Return products by name with their views; a colourful one with its hues turned is another product."""
-    return [
-        (f"{one.name}:{turn:.0f}", [hue_turned(view, turn) for view in one.views])
-        for one in found
-        for turn in HUE_TURNS_DEG[: None if PACK not in one.name and is_colourful(one.views[0]) else 1]
-    ]
+class Variety(NamedTuple):
+    """A product with its hues turned, which is another product; turned only where it is looked at."""
+
+    product: Product
+    turn_deg: float
+
+    @property
+    def name(self) -> str:
+        """Return the product's name and the turn."""
+        return f"{self.product.name}:{self.turn_deg:.0f}"
+
+    def view(self, at: int) -> Picture:
+        """Return one view as a cut-out."""
+        return hue_turned(self.product.views[at], self.turn_deg)
+
+
+def varieties(found: Iterable[Product]) -> list[Variety]:
+    """Return all that products make with their hues turned."""
+    return [Variety(one, turn) for one in found for turn in turns_of(one)]
 
 
 def untapped(

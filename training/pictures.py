@@ -5,6 +5,7 @@ Knows folders and tables. All pictures are as lookalike_server.train.pictures ha
 
 import csv
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -12,6 +13,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
+from lookalike_server.train.crops import HUE_TURNS_DEG, is_colourful
 from lookalike_server.train.pictures import (
     Picture,
     cut_from_white,
@@ -42,9 +44,8 @@ class Product:
     views: tuple[Picture, ...]
 
 
-def products(renders: Path, validation: bool) -> list[Product]:
-    """Read `renders`/train/<category>-<seed>/<view>.png; skip views that are still being written."""
-    found = []
+def products(renders: Path, validation: bool) -> Iterator[Product]:
+    """Read `renders`/train/<category>-<seed>/<view>.png as they are asked for; skip views that are being written."""
     for folder in sorted((renders / "train").glob("*/")):
         if held_out(folder.name) != validation:
             continue
@@ -55,8 +56,13 @@ def products(renders: Path, validation: bool) -> list[Product]:
             except ValueError as error:
                 print(f"skipped: {error}")
         if len(views) >= 2:
-            found.append(Product(folder.name, folder.name.rsplit("-", 1)[0], tuple(views)))
-    return found
+            yield Product(folder.name, folder.name.rsplit("-", 1)[0], tuple(views))
+
+
+def turns_of(product: Product) -> tuple[float, ...]:
+    """Return the turns in hue, in degrees, that make products of one; packages come in many colours as they are."""
+    turns = not product.category.startswith(PACK) and is_colourful(product.views[0])
+    return HUE_TURNS_DEG if turns else HUE_TURNS_DEG[:1]
 
 
 def backgrounds(renders: Path, validation: bool, side_px: int = 480) -> list[Picture]:

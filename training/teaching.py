@@ -20,6 +20,8 @@ WHITENING = 0.5
 # It sees each photo so often: the whole, then parts of so much of its sides.
 PARTS = 3
 PART_MIN, PART_MAX = 0.4, 0.9
+# Pictures that are copied for it at a time; all of them at once take gigabytes.
+AT_ONCE = 256
 
 
 def parts_of(number: int, picture: Picture) -> tuple[Picture, ...]:
@@ -37,7 +39,13 @@ def parts_of(number: int, picture: Picture) -> tuple[Picture, ...]:
 def lessons(teacher: Path, pictures: Sequence[Picture], kept: Path, threads: int) -> Vectors:
     """Return the teacher's unit vectors of pictures (n, 256), from the file `kept` where they are there already."""
     if not kept.exists():
-        features = Teacher(teacher, threads).vectors([Image.fromarray(picture) for picture in pictures])
+        asked = Teacher(teacher, threads)
+        features = np.concatenate(
+            [
+                asked.vectors([Image.fromarray(picture) for picture in pictures[at : at + AT_ONCE]])
+                for at in range(0, len(pictures), AT_ONCE)
+            ]
+        )
         unit = normalised(features.astype(np.float64))
         written = kept.with_suffix(f".{os.getpid()}.npy")  # several processes may begin at once
         np.save(written, principal(unit).project(unit, WHITENING).astype(np.float32))

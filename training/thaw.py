@@ -22,7 +22,7 @@ UNSERVED_BRANCH = re.compile(r"^(model\.\d+)\.(cv[23])\.(?=\d)")
 
 
 @torch.no_grad()
-def thaw(model: Any, archive: Path, pictures: torch.Tensor) -> None:
+def thaw_detector(model: Any, archive: Path, pictures: torch.Tensor) -> None:
     """Give an untrained `model` the weights of an archive of the same network; raise KeyError where it is another.
 
     `pictures` (n, 3, side, side) are what batch norms are measured on. The branch that learns from many boxes per

@@ -20,11 +20,11 @@ from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run, as_input, embedded  # noqa: E402
 from training.calibrate import half_of  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
-from training.embedder import Goods, unseen_recall, with_lessons  # noqa: E402
+from training.embedder import Goods, begin, imprint, unseen_recall, with_lessons  # noqa: E402
 from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
 from training.serving import Model  # noqa: E402
 from training.teaching import PART_MIN, PARTS, lessons, parts_of  # noqa: E402
-from training.thaw import thaw, thaw_embedder  # noqa: E402
+from training.thaw import thaw_detector, thaw_embedder  # noqa: E402
 
 CLASSES, CLOTHES = 30, 6
 
@@ -201,7 +201,7 @@ def test_a_detectors_archive_can_learn_again() -> None:
     pictures = [photo(stock, (side, side), 2, rng)[0] for _ in range(8)]
     model = new_model()
     inputs = as_batch([(one, np.zeros((0, 4), np.float32)) for one in pictures])["img"]
-    thaw(model, archive, inputs)
+    thaw_detector(model, archive, inputs)
     with torch.no_grad():
         found = model(inputs)[0].numpy()
     wanted = served.run([Image.fromarray(one) for one in pictures])
@@ -232,3 +232,28 @@ def test_an_archive_of_another_network_is_not_taken() -> None:
             Path("server/lookalike_server/models/bundled/embedder.zip"),
             as_input([np.zeros((64, 64, 3), np.uint8)]),
         )
+
+
+def test_a_run_that_begins_with_weights_has_its_classes_where_these_see_them(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    """Each class points at the mean of its examples, and as far as random directions do."""
+    goods, seed = Goods(*folders), 5
+    run = Run(Plan(steps=1, sizes_px=((0.0, 64),)), goods, tmp_path, resume=False)
+    lengths = [float(loss.W.detach().norm(dim=0).mean()) for loss in run.losses.by_space]
+    begin(run, goods, Path("server/lookalike_server/models/bundled/embedder.zip"))
+    begun = [loss.W.detach().clone() for loss in run.losses.by_space]
+    imprint(run, goods, np.random.default_rng(seed))
+    examples = list(goods.examples(64, np.random.default_rng(seed)))
+    assert {(space, at) for space, at, _ in examples} == {
+        (space, at) for space, count in enumerate(goods.classes) for at in range(count)
+    }
+    vectors = embedded(run.ema, [crop for *_, crop in examples])
+    for space, (loss, length) in enumerate(zip(run.losses.by_space, lengths, strict=True)):
+        directions = loss.W.detach()
+        assert float(torch.nn.functional.cosine_similarity(begun[space], directions, dim=0).mean()) > 0.5
+        assert directions.norm(dim=0).numpy() == pytest.approx(np.full(goods.classes[space], length), rel=0.15)
+        for at in range(goods.classes[space]):
+            those = [number for number, (its, which, _) in enumerate(examples) if (its, which) == (space, at)]
+            mean = vectors[those].mean(0)
+            assert float(mean @ directions[:, at] / mean.norm() / directions[:, at].norm()) > 0.999
