@@ -137,7 +137,7 @@ def measure_groceries(data: Path, embedder: Embedder, detector: Model, score_min
         figures |= {f"{name}_all": share(right), f"{name}_packages": share(right[packages])}
         if split == "iconic":
             gallery = Gallery(vectors, list(owners))
-            found = [untapped(one, gallery, embedder, detector, score_min)[0] for one in asked]
+            found = [untapped(one, [gallery], embedder, detector, score_min)[0][0] for one in asked]
             figures["A_all_with_detector"] = share(np.array(found) == wanted)
     return figures
 
@@ -195,11 +195,12 @@ def measure_renders(
     for one in asked:
         picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng)
         taken = Image.fromarray(picture)
+        one_picture, two_pictures = untapped(taken, [gallery, larger], embedder, detector, score_min)
         answers = {
-            "": untapped(taken, gallery, embedder, detector, score_min),
+            "": one_picture,
             "whole_": gallery.search(embedder.vectors([taken])[0])[0],
             "exact_box_": gallery.search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
-            "two_pictures_": untapped(taken, larger, embedder, detector, score_min),
+            "two_pictures_": two_pictures,
         }
         for kind, names in answers.items():
             told[f"{kind}recall_at_1"].append(names[0] == one.name)
@@ -234,12 +235,12 @@ def varieties(found: Iterable[Product]) -> list[Variety]:
 
 
 def untapped(
-    picture: Image.Image, gallery: Gallery, embedder: Embedder, detector: Model, score_min: float
-) -> list[str]:
-    """Return the best products for a photo in which nobody pointed at anything."""
+    picture: Image.Image, galleries: Sequence[Gallery], embedder: Embedder, detector: Model, score_min: float
+) -> list[list[str]]:
+    """Return the best products of each gallery for a photo in which nobody pointed at anything."""
     boxes = detected(detector, picture, score_min)
-    found = [gallery.search(vector) for vector in embedder.vectors([*cut(picture, boxes), picture])]
-    return chosen(boxes, found, picture)
+    vectors = embedder.vectors([*cut(picture, boxes), picture])
+    return [chosen(boxes, [gallery.search(vector) for vector in vectors], picture) for gallery in galleries]
 
 
 def share(right: Sequence[bool] | npt.NDArray[np.bool_]) -> float:
