@@ -49,7 +49,7 @@ from training.thaw import thaw_embedder
 CATEGORIES = 3
 FAMILIES = 2
 PRODUCTS_EACH = 3
-GROCERIES = 10
+GROCERIES = 16
 CLOTHES = 12
 CLOTHES_MAX = 5000
 # Of crops of photos so many are parts that the teacher has seen.

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 from urllib.request import urlopen
 
-import psutil
 import pytest
 
 from lookalike import Client
 from tests.e2e.cluster import eventually, photo, write_models
+from tests.parts.processes import descendants
 from tests.web.shopfront import free_port
 
 ENDS_S = 120.0
@@ -48,10 +48,6 @@ def start(home: Path, how: str, http_port: int = 0) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | models)
 
 
-def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
 def read_until(process: subprocess.Popen[str], text: str) -> str:
     """Return what the process prints up to a line with `text`."""
     assert process.stdout is not None
@@ -81,7 +77,7 @@ def test_it_keeps_serving_until_ctrl_c_and_leaves_nothing_behind(home: Path) -> 
     http_port = free_port()
     process = start(home, "serve", http_port)
     said = read_until(process, "The page")
-    started = children(process)
+    started = descendants(process.pid)
     assert f"http://127.0.0.1:{http_port}/" in said
     for place in ("", "ops", "v1/images/images/0.jpg", "samples/0.jpg"):
         with urlopen(f"http://127.0.0.1:{http_port}/{place}", timeout=ENDS_S) as answer:
@@ -100,7 +96,7 @@ def test_it_keeps_serving_until_ctrl_c_and_leaves_nothing_behind(home: Path) -> 
 def test_its_shards_end_with_it_even_when_it_is_killed(home: Path) -> None:
     process = start(home, "serve")
     read_until(process, "keeps serving on")
-    started = children(process)
+    started = descendants(process.pid)
     process.kill()
     process.communicate(timeout=ENDS_S)
     eventually(lambda: not any(child.is_running() for child in started), ENDS_S)

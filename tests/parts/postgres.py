@@ -23,6 +23,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.parts.milvus import HOST, free_ports
+from tests.parts.processes import descendants
 
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 10.0
@@ -126,7 +127,12 @@ class Postgres:
     def backends(self) -> list[psutil.Process]:
         """Return the processes that answer clients, one for each connection."""
         assert self._process is not None
-        return [one for one in psutil.Process(self._process.pid).children() if HOST in " ".join(one.cmdline())]
+        found = []
+        for one in descendants(self._process.pid):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if HOST in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
@@ -142,9 +148,8 @@ class Postgres:
     def _signal(self, number: signal.Signals) -> None:
         """Tell the server and all its processes; each of those is in a session of its own."""
         assert self._process is not None
-        parent = psutil.Process(self._process.pid)
-        parent.send_signal(number)  # first, so that it starts no more
-        for child in parent.children(recursive=True):
+        self._process.send_signal(number)  # first, so that it starts no more
+        for child in descendants(self._process.pid):
             with contextlib.suppress(psutil.NoSuchProcess):
                 child.send_signal(number)
 

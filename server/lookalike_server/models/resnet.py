@@ -42,17 +42,25 @@ class Block(nn.Module):
 
 
 class Head(nn.Module):
-    """Maps features (n, c, h, w) to unit vectors (n, 256): generalised-mean pooling, a linear layer, batch norm."""
+    """A network that ends in generalised-mean pooling, a linear layer and batch norm; subclasses bring the features."""
 
     def __init__(self, features: int) -> None:
         super().__init__()
         self.power = nn.Parameter(torch.tensor(3.0))
         self.head = nn.Sequential(nn.Linear(features, DIM, bias=False), nn.BatchNorm1d(DIM))
 
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Map pictures (n, 3, side, side) to features (n, c, h, w)."""
+        raise NotImplementedError
+
     def vectors(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the vectors."""
+        """Map features to unit vectors (n, 256)."""
         pooled = x.clamp(min=1e-6).pow(self.power).mean((2, 3)).pow(1 / self.power)
         return functional.normalize(self.head(pooled))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map pictures to unit vectors."""
+        return self.vectors(self.features(x))
 
 
 class Embedder(Head):
@@ -76,9 +84,9 @@ class Embedder(Head):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the vectors."""
-        return self.vectors(self.stages(self.stem(x)))
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features, (n, c, h, w)."""
+        return self.stages(self.stem(x))
 
 
 class TorchvisionEmbedder(Head):
@@ -88,9 +96,9 @@ class TorchvisionEmbedder(Head):
         super().__init__(backbone.fc.in_features)
         self.stages = nn.Sequential(*list(backbone.children())[:-2])  # without its pooling and its classifier
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the vectors."""
-        return self.vectors(self.stages(x))
+    def features(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features, (n, c, h, w)."""
+        return self.stages(x)
 
 
 def build(backbone: str) -> Head:

@@ -24,6 +24,15 @@ AHEAD = 4
 LOOK_S = 0.05
 
 
+def multiplies_halves(device: str) -> bool:
+    """Return whether bfloat16 is faster than float32 there: where a processor only imitates it, it is far slower."""
+    if device != "cpu":
+        return True
+    # Older torch cannot tell, and goes without.
+    known = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
+    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
 def optimizer_for(modules: list[torch.nn.Module], rate: float, weight_decay: float) -> torch.optim.Optimizer:
     """Return AdamW that lets only weights of two and more dimensions decay."""
     parameters = [p for module in modules for p in module.parameters()]

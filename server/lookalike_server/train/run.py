@@ -22,7 +22,13 @@ import torch.distributed as peers
 from lookalike_server.errors import ServerError
 from lookalike_server.models.resnet import DIM, build
 from lookalike_server.train.batch import Batch, Goods, Vectors
-from lookalike_server.train.learning import follow, optimizer_for, prefetched, set_rate
+from lookalike_server.train.learning import (
+    follow,
+    multiplies_halves,
+    optimizer_for,
+    prefetched,
+    set_rate,
+)
 from lookalike_server.train.losses import Losses
 from lookalike_server.train.pictures import Picture
 
@@ -74,6 +80,7 @@ class Run:
         self.ema = deepcopy(self.model)
         self.optimizer = optimizer_for([self.model, self.losses], plan.rate, plan.weight_decay)
         self.plan, self.goods, self.device = plan, goods, device
+        self.halves = multiplies_halves(device)
         self.step, self.elapsed_s, self._rest_s = 0, 0.0, 0.0
         self.path = out / "embedder.ckpt"
         out.mkdir(parents=True, exist_ok=True)
@@ -130,9 +137,10 @@ class Run:
         inputs = as_input(list(batch.pictures)).to(self.device)
         told = teacher(list(batch.pictures)) if teacher else batch.taught
         taught = None if told is None else torch.from_numpy(told).to(self.device)
-        with torch.autocast(self.device, enabled=self.device != "cpu"):
-            vectors = self.model(inputs)
-        parts = self.losses(vectors.float(), batch, taught)
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.halves):
+            features = self.model.features(inputs)
+        vectors = self.model.vectors(features.float())
+        parts = self.losses(vectors, batch, taught)
         self.optimizer.zero_grad(set_to_none=True)
         sum(parts.values()).backward()
         self.elapsed_s += self._averaged(self._clock() - started_s + self._rest_s)
@@ -143,7 +151,7 @@ class Run:
         follow(self.ema, self.model, self.plan.ema_decay, self.step)
         self._rest_s = self._clock() - started_s
         figures = {name: float(value.detach()) for name, value in parts.items()}
-        return figures | {"right": self.losses.right(vectors.float(), batch)}
+        return figures | {"right": self.losses.right(vectors, batch)}
 
     def _averaged(self, spent_s: float) -> float:
         """Give every process the mean of all gradients; return the mean of what they spent, the same for each."""

@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from lookalike_router.errors import StoreFailed
-from lookalike_router.sql_database import CALL_DEADLINE_S
+from lookalike_router.sql_database import CALL_DEADLINE_S, CONNECTIONS_MAX
 from lookalike_router.sql_store import SqlStore
 from lookalike_router.store import Answer, Begun, Finish
 from tests.parts import postgres
@@ -125,7 +125,11 @@ async def test_a_server_that_was_started_anew_between_two_calls_is_no_failure(
 
 
 async def test_connections_that_hang_for_ever_are_given_up_for_new_ones(server: Postgres, store: SqlStore) -> None:
-    await asyncio.gather(*(store.look() for _ in range(50)))
+    async def all_are_open() -> bool:
+        await asyncio.gather(*(store.look() for _ in range(50)))
+        return len(server.backends()) == CONNECTIONS_MAX
+
+    await until(all_are_open, HANGS_S)
     opened = server.backends()
     for one in opened:
         one.send_signal(signal.SIGSTOP)
