@@ -41,6 +41,7 @@ bench: $(VENV)/.test .venv-models/.done
 	$(BIN)/python bench/router.py --json
 	$(BIN)/python bench/search.py --python .venv-models/bin/python --json
 	$(BIN)/python bench/models.py --json
+	.venv-models/bin/python bench/training.py --json
 
 # The page in Debian's Chromium.
 page: $(VENV)/.test chromium

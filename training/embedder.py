@@ -22,6 +22,7 @@ from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
 from lookalike_server.train.composites import Stock
 from lookalike_server.train.crops import (
+    WHOLE_SHARE,
     hue_turned,
     photo_crop,
     scene_crop,
@@ -37,6 +38,7 @@ from training.pictures import (
     clothes,
     garments,
     groceries,
+    held,
     products,
     turns_of,
     unseen_groceries,
@@ -52,8 +54,13 @@ PRODUCTS_EACH = 3
 GROCERIES = 16
 CLOTHES = 12
 CLOTHES_MAX = 5000
-# Of crops of photos so many are parts that the teacher has seen.
-TAUGHT = 0.6
+# Of crops of clothing and of groceries so many are about the parts that the teacher has seen; at least so much of each.
+CLOTHES_TAUGHT, GROCERIES_TAUGHT = 0.6, 0.3
+TAUGHT_SHARE_MIN = 0.75
+# Of photos of a package in a drawn box so many show it in another place: what is around it must tell nothing.
+ELSEWHERE = 0.45
+# A smaller part of such a photo mostly misses the package.
+HELD_SHARE_MIN = 0.5
 # Small at first: shapes and colours are learned three times as fast as at the size that is served.
 SIZES_PX = ((0.0, 64), (0.3, 96), (0.65, 128), (0.85, 160))
 # A run that begins with weights has learned those.
@@ -78,6 +85,8 @@ class Photo(NamedTuple):
     parts: tuple[Picture, ...]
     taught: Vectors
     """(parts, 256) unit vectors; zeros where there is no teacher."""
+    held: Picture | None = None
+    """The product alone, an opaque cut-out, where its box is known."""
 
 
 class Shown(NamedTuple):
@@ -109,7 +118,8 @@ class Goods:
         clutter = [photo for few in photos.values() for photo in few] + worn
         catalogue = {name: few[0] for name, few in groceries(data, "iconic").items() if name not in without}
         seen = with_lessons([*clutter, *catalogue.values()], teach)
-        self.groceries = {name: [next(seen) for _ in few] for name, few in photos.items()}
+        cut = held(data, "train")
+        self.groceries = {name: [next(seen)._replace(held=one) for one in cut[name]] for name in photos}
         self.clothes = [next(seen) for _ in worn]
         self.iconic = {name: next(seen)._replace(picture=cut_from_white(one)) for name, one in catalogue.items()}
         self._teaches = teach is not None
@@ -179,7 +189,7 @@ class Goods:
         for name in _some(list(self.groceries), GROCERIES + 2 * (CATEGORIES + FAMILIES - len(groups)), rng):
             drawn += self._grocery(name, side_px, rng)
         for index in rng.choice(len(self.clothes), min(CLOTHES, len(self.clothes)), replace=False):
-            drawn += [_crop(self.clothes[index], f"clothes:{index}", side_px, rng) for _ in range(2)]
+            drawn += [_crop(self.clothes[index], f"clothes:{index}", side_px, rng, CLOTHES_TAUGHT) for _ in range(2)]
         return drawn
 
     def _products(self, group: list[tuple[Product, tuple[float, ...]]], side_px: int, rng: Rng) -> list[Shown]:
@@ -204,20 +214,29 @@ class Goods:
         """Return two photos of a grocery class, and most times its catalogue picture, as it is or put elsewhere."""
         photos, named = self.groceries[name], f"grocery:{name}"
         chosen = rng.choice(len(photos), min(2, len(photos)), replace=False)
-        drawn = [_crop(photos[at], named, side_px, rng) for at in chosen]
+        drawn = [self._grocery_crop(photos[at], named, side_px, rng) for at in chosen]
         if rng.random() < WITH_ICONIC:
             iconic = self.iconic[name]
             crop = studio_crop if rng.random() < AS_SHOWN else partial(photo_crop, stock=self.stock)
             drawn.append(Shown(crop(iconic.picture, side_px=side_px, rng=rng), named, iconic.taught[0]))
         return drawn
 
+    def _grocery_crop(self, photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
+        """Return a crop of a photo, or what is held there put into another place."""
+        if photo.held is not None and rng.random() < ELSEWHERE:
+            return Shown(photo_crop(photo.held, self.stock, side_px, rng), name, SILENT)
+        return _crop(photo, name, side_px, rng, GROCERIES_TAUGHT)
 
-def _crop(photo: Photo, name: str, side_px: int, rng: Rng) -> Shown:
-    """Return a crop of a photo: where there is a teacher, mostly a part that it saw, with what it said."""
-    if not photo.taught.any() or rng.random() >= TAUGHT:
-        return Shown(scene_crop(photo.picture, side_px, rng), name, SILENT)
+
+def _crop(photo: Photo, name: str, side_px: int, rng: Rng, taught: float) -> Shown:
+    """Return a crop of a photo: where there is a teacher, so many are about a part that it saw, with what it said."""
+    if not photo.taught.any() or rng.random() >= taught:
+        part = 1.0 if rng.random() < WHOLE_SHARE else rng.uniform(HELD_SHARE_MIN, 1.0)
+        share = None if photo.held is None else part
+        return Shown(scene_crop(photo.picture, side_px, rng, share=share), name, SILENT)
     at = rng.integers(len(photo.parts))
-    return Shown(scene_crop(photo.parts[at], side_px, rng, share=1.0), name, photo.taught[at])
+    share = rng.uniform(TAUGHT_SHARE_MIN, 1.0)
+    return Shown(scene_crop(photo.parts[at], side_px, rng, share=share), name, photo.taught[at])
 
 
 def with_lessons(pictures: list[Picture], teach: Callable[[list[Picture]], Vectors] | None) -> Iterator[Photo]:

@@ -108,17 +108,42 @@ def garments(data: Path, split: str, photos_max: int) -> list[str]:
 
 def labelled(data: Path, validation: bool) -> list[tuple[Picture, npt.NDArray[np.float32]]]:
     """Read the photos that photo_boxes.csv has boxes for, each with its (n, 4) boxes in pixels."""
-    boxes: dict[str, list[list[float]]] = defaultdict(list)
-    with PHOTO_BOXES.open(newline="") as file:
-        for row in csv.DictReader(file):
-            boxes[row["path"]].append([float(row[side]) for side in ("left", "top", "right", "bottom")])
     found = []
-    for path, shares in boxes.items():
+    for path, shares in _photo_boxes().items():
         if path.startswith("grocery/val/") is validation:
             photo = read_rgb(data / path)
             size = np.array([photo.shape[1], photo.shape[0]] * 2, np.float32)
             found.append((photo, np.array(shares, np.float32) * size))
     return found
+
+
+def held(data: Path, split: str) -> dict[str, list[Picture | None]]:
+    """Return what is in the box of each photo of `groceries`, as an opaque cut-out; None where not one box is drawn."""
+    boxes = _photo_boxes()
+    by_class: dict[str, list[Picture | None]] = defaultdict(list)
+    photos = groceries(data, split)
+    for row in rows_of(data / "grocery" / "grocery.csv", split=split):
+        photo = photos[row["class"]][len(by_class[row["class"]])]
+        drawn = boxes.get(f"grocery/{row['path']}", [])
+        by_class[row["class"]].append(_opaque(photo, drawn[0]) if len(drawn) == 1 else None)
+    return dict(by_class)
+
+
+def _photo_boxes() -> dict[str, list[list[float]]]:
+    """Return the boxes of each labelled photo: left, top, right and bottom in fractions."""
+    boxes: dict[str, list[list[float]]] = defaultdict(list)
+    with PHOTO_BOXES.open(newline="") as file:
+        for row in csv.DictReader(file):
+            boxes[row["path"]].append([float(row[side]) for side in ("left", "top", "right", "bottom")])
+    return boxes
+
+
+def _opaque(photo: Picture, share: list[float]) -> Picture:
+    """Return a part of a photo as a cut-out that hides whatever is behind it."""
+    rows, columns = photo.shape[:2]
+    left, top, right, bottom = np.round(np.multiply(share, [columns, rows, columns, rows])).astype(int)
+    part = photo[top:bottom, left:right]
+    return np.dstack([part, np.full(part.shape[:2], 255, np.uint8)])
 
 
 def iconic_cutouts(data: Path) -> dict[str, Picture]:

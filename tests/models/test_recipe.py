@@ -14,14 +14,14 @@ pytest.importorskip("ultralytics", reason="needs pip install 'lookalike[models]'
 pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'lookalike[models]'")
 
 from lookalike_server.models.resnet import build  # noqa: E402
-from lookalike_server.train.batch import UNCLASSED, Vectors  # noqa: E402 - after the skip
+from lookalike_server.train.batch import UNCLASSED, Rng, Vectors  # noqa: E402 - after the skip
 from lookalike_server.train.composites import Stock, photo  # noqa: E402
 from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run, as_input, embedded  # noqa: E402
 from training.calibrate import half_of  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
 from training.embedder import Goods, begin, imprint, unseen_recall, with_lessons  # noqa: E402
-from training.pictures import PHOTO_BOXES, unseen_groceries  # noqa: E402
+from training.pictures import PHOTO_BOXES, groceries, held, unseen_groceries  # noqa: E402
 from training.serving import Model  # noqa: E402
 from training.teaching import PART_MIN, PARTS, lessons, parts_of  # noqa: E402
 from training.thaw import thaw_detector, thaw_embedder  # noqa: E402
@@ -91,6 +91,46 @@ def test_a_teacher_is_followed_where_it_saw_the_part_of_a_photo(folders: tuple[P
     photos = np.array(batch.spaces) > 0
     assert 0 < heard.sum() < photos.sum()
     assert not heard[~photos].any()
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw one box on a photo of the first class, and two on one of the second."""
+    rows = ["path,left,top,right,bottom", "grocery/train-0.jpg,0.2,0.1,0.8,0.9"]
+    rows += ["grocery/train-1.jpg,0,0,0.5,1", "grocery/train-1.jpg,0.5,0,1,1"]
+    (tmp_path / "boxes.csv").write_text("\n".join(rows) + "\n")
+    monkeypatch.setattr("training.pictures.PHOTO_BOXES", tmp_path / "boxes.csv")
+
+
+@pytest.mark.usefixtures("drawn")
+def test_what_one_box_holds_is_cut_out_opaque(folders: tuple[Path, Path]) -> None:
+    found = held(folders[0], "train")
+    (photo,) = groceries(folders[0], "train")["c0"]
+    (cut,) = found["c0"]
+    assert cut is not None
+    np.testing.assert_array_equal(cut[:, :, :3], photo[6:54, 12:48])
+    assert (cut[:, :, 3] == 255).all()
+    assert {name for name, few in found.items() if few[0] is not None} == {"c0"}
+
+
+@pytest.mark.usefixtures("drawn")
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_package_in_a_box_is_shown_elsewhere(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, share: float
+) -> None:
+    shown: list[Picture] = []
+
+    def photo_crop(rgba: Picture, stock: Stock, side_px: int, rng: Rng) -> Picture:
+        shown.append(rgba)
+        return rgba[:1, :1, :3]
+
+    monkeypatch.setattr("training.embedder.ELSEWHERE", share)
+    monkeypatch.setattr("training.embedder.photo_crop", photo_crop)
+    goods = Goods(*folders)
+    (package,) = goods.groceries["c0"]
+    for seed in range(5):
+        goods.batch(64, np.random.default_rng(seed))
+    assert any(one is package.held for one in shown) is bool(share)
 
 
 def test_the_parts_that_a_teacher_sees_are_the_same_every_day_and_lie_elsewhere_for_another_photo() -> None:

@@ -30,6 +30,9 @@ NO_BOXES = np.zeros((0, 4), np.float32)
 WHOLE_SHARE = 0.25
 PART = (0.3, 1.0)
 
+# Another shop's lamps change a photo's colours more or less than a phone does.
+ANOTHER_LIGHT = (0.7, 1.4)
+
 # A detector's box is this much of the true one, each way.
 BOX_JITTER = (0.85, 1.25)
 
@@ -183,10 +186,11 @@ def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None = N
         aspect = float(np.exp(rng.normal(0, 0.2)))
         size = (max(8, round(side_px * min(1.0, aspect))), max(8, round(side_px / max(1.0, aspect))))
         if rng.random() < 0.6:
-            angle = rng.uniform(-20, 20) if rng.random() < 0.88 else rng.uniform(-90, 90)
+            angle = rng.uniform(-20, 20) if rng.random() < 0.75 else rng.uniform(-90, 90)
             turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1)
             turned = cv2.warpAffine(picture, turn, (columns, rows), borderMode=cv2.BORDER_REFLECT)
             picture = np.asarray(turned, np.uint8)
         canvas = part_of(picture, size, (share, share), rng)
     _hide(canvas, rng)
-    return letterboxed(_coarse(as_photographed(canvas, rng), rng), NO_BOXES, side_px)[0]
+    light = as_photographed(canvas, rng, strength=rng.uniform(*ANOTHER_LIGHT))
+    return letterboxed(_coarse(light, rng), NO_BOXES, side_px)[0]
