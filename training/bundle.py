@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from lookalike_server.config import existing_path
 from lookalike_server.models.export import Facts, export_detector, export_embedder
 
 # Of 256 and 288 px the better on the validation composites; learned from at the same size.
@@ -38,8 +39,8 @@ def main() -> None:
     """Export what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for detector.zip and embedder.zip")
-    parser.add_argument("--detector", type=Path, help="detector.pt of training/detector.py")
-    parser.add_argument("--embedder", type=Path, help="embedder.pt of training/embedder.py")
+    parser.add_argument("--detector", type=existing_path, help="detector.pt of training/detector.py")
+    parser.add_argument("--embedder", type=existing_path, help="embedder.pt of training/embedder.py")
     parser.add_argument("--version", default="0.4.0")
     args = parser.parse_args()
     shared = {"version": args.version, "licence": "Apache-2.0", "trained_on": SOURCES}

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.models import calibrate
 from lookalike_server.models.calibrate import Pairs
 from lookalike_server.train.composites import Stock
@@ -78,9 +79,9 @@ def render_pairs(data: Path, renders: Path, embedder: Model) -> tuple[list[Pairs
 def main() -> None:
     """Fit, judge, write and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--embedder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="folder with grocery/ and clothing/")
-    parser.add_argument("--renders", type=Path, required=True, help="folder with train/ and backgrounds_train/")
+    parser.add_argument("--embedder", type=existing_path, required=True)
+    parser.add_argument("--data", type=existing_folder, required=True, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=existing_folder, required=True, help="holds train/ and backgrounds_train/")
     parser.add_argument("--out", type=Path, help="the archive to write; else it is only printed")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()

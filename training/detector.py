@@ -17,6 +17,7 @@ import torch
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
 
+from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.train.composites import Boxes, Stock, as_photographed, letterboxed, photo, pick, studio_picture
 from lookalike_server.train.learning import follow, optimizer_for, prefetched, set_rate
 from lookalike_server.train.pictures import Picture
@@ -267,12 +268,12 @@ class Run:
 def main() -> None:
     """Train until the minutes are used up; print the loss and the validation figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with grocery/ and clothing/")
-    parser.add_argument("--renders", type=Path, required=True, help="folder with train/ and backgrounds_train/")
+    parser.add_argument("--data", type=existing_folder, required=True, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=existing_folder, required=True, help="holds train/ and backgrounds_train/")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=LR_MAX)
-    parser.add_argument("--weights", type=Path, help="a bundled detector.zip to begin with")
+    parser.add_argument("--weights", type=existing_path, help="a bundled detector.zip to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true")

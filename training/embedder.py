@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
 from lookalike_server.train.composites import Stock
@@ -310,15 +311,15 @@ def imprint(run: Run, goods: Goods, rng: Rng) -> None:
 def main() -> None:
     """Train until the minutes are used up; print the losses and the validation figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with grocery/ and clothing/")
-    parser.add_argument("--renders", type=Path, required=True, help="folder with train/ and backgrounds_train/")
+    parser.add_argument("--data", type=existing_folder, required=True, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=existing_folder, required=True, help="holds train/ and backgrounds_train/")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--weights", type=Path, help="an earlier run's .pt, or its archive, to begin with")
+    parser.add_argument("--weights", type=existing_path, help="an earlier run's .pt, or its archive, to begin with")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--teacher", type=Path, help="a TensorFlow Lite classifier whose likenesses are to be followed")
+    parser.add_argument("--teacher", type=existing_path, help="a TensorFlow Lite classifier to follow")
     parser.add_argument("--hold-out", action="store_true", help="leave 16 grocery classes out, to measure unseen goods")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()

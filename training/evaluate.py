@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.train.composites import Stock, photo
 from lookalike_server.train.crops import hue_turned, studio_crop
 from lookalike_server.train.pictures import Picture
@@ -272,12 +273,12 @@ def measure(embedder: Embedder, told: argparse.Namespace, detector: Model) -> di
 def main() -> None:
     """Measure and print, one column for each embedder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--detector", type=Path, required=True)
-    parser.add_argument("--embedder", type=Path, required=True, nargs="+", help="one or more archives, side by side")
-    parser.add_argument("--teacher", type=Path, help="a TensorFlow Lite classifier as a baseline: its pooled features")
-    parser.add_argument("--shop", type=Path, help="folder with catalog.csv, truth.jsonl and the pictures")
-    parser.add_argument("--data", type=Path, help="folder with grocery/ and clothing/")
-    parser.add_argument("--renders", type=Path, help="folder with train/ and backgrounds_train/")
+    parser.add_argument("--detector", type=existing_path, required=True)
+    parser.add_argument("--embedder", type=existing_path, required=True, nargs="+", help="archives, side by side")
+    parser.add_argument("--teacher", type=existing_path, help="a TensorFlow Lite classifier, a baseline")
+    parser.add_argument("--shop", type=existing_folder, help="folder with catalog.csv, truth.jsonl and the pictures")
+    parser.add_argument("--data", type=existing_folder, help="folder with grocery/ and clothing/")
+    parser.add_argument("--renders", type=existing_folder, help="holds train/ and backgrounds_train/")
     parser.add_argument("--hold-out", action="store_true", help="also on what such a run left out")
     parser.add_argument("--score-min", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=2)
