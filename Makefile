@@ -6,17 +6,23 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pip install -q
 PROTOC = PATH="$(CURDIR)/.venv-protos/bin:$$PATH" .venv-protos/bin/python -m grpc_tools.protoc -Iprotos
 PYTEST ?= $(BIN)/python -m pytest
 
-.PHONY: install demo protos check test test-models bench page chaos strikes simulate steady leak clean
+.PHONY: install demo protos check test test-shop test-models test-models-beside bench page chaos strikes simulate steady leak clean
 
 install: $(VENV)/.server
 
 demo: install
 	$(BIN)/lookalike-server demo $(if $(ONCE),--once) $(if $(HOST),--http-host $(HOST)) $(if $(HTTP_PORT),--http-port $(HTTP_PORT))
 
-# Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it.
+# Everything that must hold. tests/models needs torch and runs in a venv of its own, as a user of the extra would have it;
+# it computes while the others mostly wait, and says in the end how it went.
 test: check postgresql chromium
+	$(MAKE) --jobs=2 test-shop test-models-beside
+
+test-models-beside:
+	$(MAKE) --output-sync test-models
+
+test-shop: $(VENV)/.test
 	$(PYTEST) --ignore=tests/models
-	$(MAKE) test-models
 
 test-models: .venv-models/.done
 	.venv-models/bin/python -m pytest tests/models
