@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -30,6 +31,8 @@ SIDE_PX = 192
 # Photos of what no gallery here has.
 ABSENT_MAX = 300
 OTHERS_MAX = 400
+# Rendered goods that are asked for: of each of the three sets about as many queries, however much was rendered.
+ASKED_MAX = 50
 
 
 def half_of(name: str) -> int:
@@ -61,7 +64,8 @@ def render_pairs(data: Path, renders: Path, embedder: Model) -> tuple[list[Pairs
     Without drawn packages: their varieties are made to be hardly told apart, as those of few shops are.
     """
     rng = np.random.default_rng(23)
-    asked = [one for one in products(renders, validation=True) if not one.category.startswith(PACK)]
+    found = (one for one in products(renders, validation=True) if not one.category.startswith(PACK))
+    asked = sorted(found, key=lambda one: crc32(one.name.encode()))[:ASKED_MAX]
     clutter = [photo for photos in groceries(data, "val").values() for photo in photos]
     stock = Stock([view for one in asked for view in one.views], backgrounds(renders, True), clutter)
     shop = [*asked, *islice(products(renders, validation=False), OTHERS_MAX)]

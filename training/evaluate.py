@@ -283,6 +283,8 @@ def main() -> None:
     parser.add_argument("--score-min", type=float, default=0.25)
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
+    if (args.renders or args.hold_out) and not args.data:
+        parser.error("--renders and --hold-out need --data")
     detector = Model(args.detector, args.threads)
     columns: dict[str, Embedder] = {str(archive): Model(archive, args.threads) for archive in args.embedder}
     columns["colours alone"] = Colours()
