@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from zlib import crc32
 
 import numpy as np
 from PIL import Image
@@ -31,8 +30,6 @@ SIDE_PX = 192
 # Photos of what no gallery here has.
 ABSENT_MAX = 300
 OTHERS_MAX = 400
-# Rendered goods that are asked for: of each of the three sets about as many queries, however much was rendered.
-ASKED_MAX = 50
 
 
 def half_of(name: str) -> int:
@@ -64,8 +61,7 @@ def render_pairs(data: Path, renders: Path, embedder: Model) -> tuple[list[Pairs
     Without drawn packages: their varieties are made to be hardly told apart, as those of few shops are.
     """
     rng = np.random.default_rng(23)
-    found = (one for one in products(renders, validation=True) if not one.category.startswith(PACK))
-    asked = sorted(found, key=lambda one: crc32(one.name.encode()))[:ASKED_MAX]
+    asked = [one for one in products(renders, validation=True) if not one.category.startswith(PACK)]
     clutter = [photo for photos in groceries(data, "val").values() for photo in photos]
     stock = Stock([view for one in asked for view in one.views], backgrounds(renders, True), clutter)
     shop = [*asked, *islice(products(renders, validation=False), OTHERS_MAX)]

@@ -15,6 +15,7 @@ from lookalike_router.filter import Filter
 from lookalike_router.memory import MemoryShard
 from lookalike_router.shard import Candidate, Probe, Shard
 from lookalike_router.slots import SlotRange
+from lookalike_router.sweep import Sweeper
 from tests.parts.service import (
     CALL_S,
     RED,
@@ -231,6 +232,13 @@ async def test_a_server_that_cannot_be_a_replica_is_refused_with_what_to_do(tmp_
         assert list(await replicas(shop, "b")) == ["b/1"]
 
 
+@pytest.fixture
+def unswept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no router compare replicas by itself: it would repair what a test has broken."""
+    monkeypatch.setattr(Sweeper, "start", lambda self: None)
+
+
+@pytest.mark.usefixtures("unswept")
 async def test_a_comparison_finds_what_differs_and_repairs_it_when_asked(shop: Shop, shards: list[Shard]) -> None:
     lost = (await shards[1].heads(PRODUCTS, CALL_S))[:3]
     await shards[1].write([], lost, CALL_S)
