@@ -119,7 +119,7 @@ class Goods:
         clutter = [photo for few in photos.values() for photo in few] + worn
         catalogue = {name: few[0] for name, few in groceries(data, "iconic").items() if name not in without}
         seen = with_lessons([*clutter, *catalogue.values()], teach)
-        cut = held(data, "train")
+        cut = held(data, "train", photos)
         self.groceries = {name: [next(seen)._replace(held=one) for one in cut[name]] for name in photos}
         self.clothes = [next(seen) for _ in worn]
         self.iconic = {name: next(seen)._replace(picture=cut_from_white(one)) for name, one in catalogue.items()}

@@ -5,7 +5,7 @@ Knows folders and tables. All pictures are as lookalike_server.train.pictures ha
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -117,16 +117,18 @@ def labelled(data: Path, validation: bool) -> list[tuple[Picture, npt.NDArray[np
     return found
 
 
-def held(data: Path, split: str) -> dict[str, list[Picture | None]]:
-    """Return what is in the box of each photo of `groceries`, as an opaque cut-out; None where not one box is drawn."""
+def held(data: Path, split: str, photos: Mapping[str, Sequence[Picture]]) -> dict[str, list[Picture | None]]:
+    """Return what is in the box of each of the photos of `groceries`, as an opaque cut-out.
+
+    None where not exactly one box is drawn.
+    """
     boxes = _photo_boxes()
-    by_class: dict[str, list[Picture | None]] = defaultdict(list)
-    photos = groceries(data, split)
+    by_class: dict[str, list[Picture | None]] = {name: [] for name in photos}
     for row in rows_of(data / "grocery" / "grocery.csv", split=split):
-        photo = photos[row["class"]][len(by_class[row["class"]])]
-        drawn = boxes.get(f"grocery/{row['path']}", [])
-        by_class[row["class"]].append(_opaque(photo, drawn[0]) if len(drawn) == 1 else None)
-    return dict(by_class)
+        if (few := by_class.get(row["class"])) is not None:
+            drawn = boxes.get(f"grocery/{row['path']}", [])
+            few.append(_opaque(photos[row["class"]][len(few)], drawn[0]) if len(drawn) == 1 else None)
+    return by_class
 
 
 def _photo_boxes() -> dict[str, list[list[float]]]:

@@ -104,13 +104,15 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("drawn")
 def test_what_one_box_holds_is_cut_out_opaque(folders: tuple[Path, Path]) -> None:
-    found = held(folders[0], "train")
-    (photo,) = groceries(folders[0], "train")["c0"]
+    photos = groceries(folders[0], "train")
+    found = held(folders[0], "train", photos)
+    (photo,) = photos["c0"]
     (cut,) = found["c0"]
     assert cut is not None
     np.testing.assert_array_equal(cut[:, :, :3], photo[6:54, 12:48])
     assert (cut[:, :, 3] == 255).all()
     assert {name for name, few in found.items() if few[0] is not None} == {"c0"}
+    assert held(folders[0], "train", {"c1": photos["c1"]}) == {"c1": [None]}
 
 
 @pytest.mark.usefixtures("drawn")
