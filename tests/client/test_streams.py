@@ -139,22 +139,29 @@ def test_a_stream_that_breaks_goes_on_over_another(shop: Shop, server: ScriptedS
 
 
 def test_a_stream_that_is_refused_says_what_became_of_each_item_and_raises(shop: Shop, server: ScriptedShop) -> None:
+    server.script.silent = True  # so that all three are read, and none is answered, before it refuses
+    server.script.breaks.append((2, Refusal(code_pb2.PERMISSION_DENIED, "not you")))
+    stream = shop.import_products(products(3))
+    seen = [next(stream) for _ in range(3)]
+    assert [type(outcome.error) for outcome in seen] == [lookalike.PermissionDenied] * 3
+    with pytest.raises(lookalike.PermissionDenied, match="not you"):
+        next(stream)
+
+
+def test_a_stream_that_is_refused_at_once_forgets_no_item_that_it_had_read(shop: Shop, server: ScriptedShop) -> None:
     pulled: list[Product] = []
 
     def feed() -> Iterator[Product]:
         for product in products(3):
-            pulled.append(product)  # the stream may be refused before all three are asked for
+            pulled.append(product)
             yield product
 
     server.script.breaks.append((0, Refusal(code_pb2.PERMISSION_DENIED, "not you")))
     seen = []
     with pytest.raises(lookalike.PermissionDenied, match="not you"):
         seen.extend(shop.import_products(feed()))
-    assert [outcome.item for outcome in sorted(seen, key=lambda outcome: outcome.index)] == pulled
-    assert [type(outcome.error) for outcome in seen if isinstance(outcome, Failed)] == [
-        lookalike.PermissionDenied
-    ] * len(pulled)
     assert pulled
+    assert [outcome.item for outcome in sorted(seen, key=lambda outcome: outcome.index)] == pulled
 
 
 def test_a_server_that_is_lost_for_good_ends_the_iteration() -> None:
