@@ -25,11 +25,11 @@ import psutil
 from pymilvus.grpc_gen import milvus_pb2, milvus_pb2_grpc
 
 from tests.parts.bound import bound
+from tests.parts.processes import await_stop
 
 HOST = "127.0.0.1"
 READY_DEADLINE_S = 120.0
 STOP_DEADLINE_S = 5.0
-PAUSE_S = 10.0
 # Below the kernel's ephemeral range, so that no client's socket takes a dead server's port before it returns.
 PORTS = range(15_000, 32_000)
 ETCD = """\
@@ -225,10 +225,7 @@ def kill(pid: int) -> None:
 def pause(pid: int) -> None:
     """Stop a server's clock: connections stay, nothing answers. It has stopped when this returns."""
     os.killpg(pid, signal.SIGSTOP)
-    process, until = psutil.Process(pid), time.monotonic() + PAUSE_S
-    while process.status() != psutil.STATUS_STOPPED:  # a thread that runs on another core stops a little later
-        assert time.monotonic() < until, f"process {pid} runs on after SIGSTOP"
-        time.sleep(0.001)
+    await_stop([psutil.Process(pid)])
 
 
 def resume(pid: int) -> None:

@@ -23,7 +23,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from tests.parts.milvus import HOST, free_ports
-from tests.parts.processes import descendants
+from tests.parts.processes import await_stop, descendants
 
 READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 10.0
@@ -111,7 +111,9 @@ class Postgres:
 
     def pause(self) -> None:
         """Stop the server's clock: connections stay, new ones are taken by the kernel, nothing answers."""
+        assert self._process is not None
         self._signal(signal.SIGSTOP)
+        await_stop([psutil.Process(self._process.pid), *self.backends()])
 
     def resume(self) -> None:
         """Let a paused server go on."""

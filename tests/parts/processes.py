@@ -1,6 +1,11 @@
-"""Finds the processes that a process has started."""
+"""Finds the processes that a process has started, and waits until processes stand still."""
+
+import time
+from collections.abc import Iterable
 
 import psutil
+
+STOPS_S = 10.0
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -18,3 +23,12 @@ def descendants(pid: int) -> list[psutil.Process]:
         found += few
         pids += [one.pid for one in few]
     return found
+
+
+def await_stop(processes: Iterable[psutil.Process]) -> None:
+    """Return once processes that were sent SIGSTOP stand still: on another core they run on for a little while."""
+    until = time.monotonic() + STOPS_S
+    for process in processes:
+        while process.status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < until, f"process {process.pid} runs on after SIGSTOP"
+            time.sleep(0.001)

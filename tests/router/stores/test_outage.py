@@ -13,6 +13,7 @@ from lookalike_router.sql_store import SqlStore
 from lookalike_router.store import Answer, Begun, Finish
 from tests.parts import postgres
 from tests.parts.postgres import Postgres, fresh_database
+from tests.parts.processes import await_stop
 from tests.parts.stores import PLACEMENT, URIS, until
 
 pytestmark = postgres.breakable
@@ -134,6 +135,7 @@ async def test_connections_that_hang_for_ever_are_given_up_for_new_ones(server: 
     for one in opened:
         one.send_signal(signal.SIGSTOP)
     try:
+        await_stop(opened)
         async with asyncio.timeout(HANGS_S):
             outcomes = await asyncio.gather(*(store.look() for _ in range(50)), return_exceptions=True)
             assert {type(one) for one in outcomes} == {StoreFailed}
