@@ -14,6 +14,8 @@ def main() -> None:
     train.add_argument("--products", type=int, required=True)
     drawn = commands.add_parser("packs", help="cut-outs of packages to train on; needs no Blender, but OpenCV")
     drawn.add_argument("--families", type=int, required=True, help="three varieties each")
+    for command in (train, drawn):
+        command.add_argument("--after", type=int, default=0, help="pass over so many, that an earlier run has learnt")
     places = commands.add_parser("backgrounds", help="cluttered places without goods to train on")
     places.add_argument("--count", type=int, default=60)
     scenes = commands.add_parser("photos", help="photos of training goods in places, with boxes")
@@ -35,13 +37,13 @@ def _obey(told: argparse.Namespace) -> None:
     if told.command == "packs":
         from renders import packs
 
-        packs.render(told.out, told.families, told.worker, told.workers)
+        packs.render(told.out, told.families, told.after, told.worker, told.workers)
         return
     from renders import shop, train
 
     match told.command:
         case "train":
-            train.render(told.out, told.products, told.worker, told.workers)
+            train.render(told.out, told.products, told.after, told.worker, told.workers)
         case "backgrounds":
             train.render_backgrounds(told.out, told.count, told.worker, told.workers)
         case "photos":

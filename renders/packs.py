@@ -267,9 +267,9 @@ def _revolved(skin: Picture, profile: Points, height: float, view: View) -> Pict
     return canvas.picture()
 
 
-def render(out: Path, families: int, worker: int, workers: int) -> None:
-    """Draw this worker's share of the families; products that are there already are passed over."""
-    for family in range(families)[worker::workers]:
+def render(out: Path, families: int, after: int, worker: int, workers: int) -> None:
+    """Draw this worker's share of so many families `after` some; products that are there already are passed over."""
+    for family in range(after, after + families)[worker::workers]:
         for variety in range(VARIETIES):
             folder = out / f"pack{family:04d}-{FIRST_SEED + variety}"
             if (folder / f"{VIEWS - 1}.png").exists():

@@ -14,21 +14,21 @@ from renders import goods, photos, scenes, stage
 FIRST_SEED = 100_000
 # Goods in training photos are others again than the cut-outs.
 PHOTO_SEEDS = 50_000
-VIEWS = 5
+VIEWS = 4
 SIDE_PX = 208
 SAMPLES = 8
 
 
-def jobs(products: int) -> list[tuple[str, int]]:
-    """Return (category, seed) of that many products, the categories taking turns."""
+def jobs(products: int, after: int = 0) -> list[tuple[str, int]]:
+    """Return (category, seed) of that many products, the categories taking turns; the first `after` are left out."""
     names = list(goods.BUILDERS)
-    return [(names[k % len(names)], FIRST_SEED + k // len(names)) for k in range(products)]
+    return [(names[k % len(names)], FIRST_SEED + k // len(names)) for k in range(after, after + products)]
 
 
-def render(out: Path, products: int, worker: int, workers: int) -> None:
+def render(out: Path, products: int, after: int, worker: int, workers: int) -> None:
     """Render this worker's share; products that are there already are passed over."""
     started, count = time.monotonic(), 0
-    for category, seed in jobs(products)[worker::workers]:
+    for category, seed in jobs(products, after)[worker::workers]:
         folder = out / goods.product_id(category, seed)
         missing = [k for k in range(VIEWS) if not (folder / f"{k}.png").exists()]
         if missing:

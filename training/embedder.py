@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional
 
 from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
-from lookalike_server.train.composites import Stock
+from lookalike_server.train.composites import MIRRORED, Stock
 from lookalike_server.train.crops import (
     WHOLE_SHARE,
     hue_turned,
@@ -30,30 +31,34 @@ from lookalike_server.train.crops import (
     studio_crop,
 )
 from lookalike_server.train.embedder import NO_RECALL, train
+from lookalike_server.train.learning import keep_memory
 from lookalike_server.train.pictures import Picture, cut_from_white
 from lookalike_server.train.run import Plan, Run, as_input, embedded
 from training.pictures import (
     PACK,
+    Find,
     Product,
     backgrounds,
     clothes,
     garments,
     groceries,
     held,
+    packages,
     products,
     turns_of,
     unseen_groceries,
 )
+from training.serving import Model, alone
 from training.teaching import PARTS, lessons, parts_of
 from training.thaw import thaw_embedder
 
-# A batch: categories and families of packages, times products each, times two crops; grocery classes with two or three;
-# clothing photos with two.
+# A batch: categories and families of packages, times products each, times two crops; grocery classes, packaged or
+# loose, with two or three; clothing photos, each with two crops that belong together, and others that do by their kind.
 CATEGORIES = 3
 FAMILIES = 2
-PRODUCTS_EACH = 3
-GROCERIES = 16
-CLOTHES = 12
+PRODUCTS_EACH = 4
+PACKAGES, LOOSE = 8, 6
+CLOTHES, CLOTHES_OF_A_KIND = 5, 18
 CLOTHES_MAX = 5000
 # Of crops of clothing and of groceries so many are about the parts that the teacher has seen; at least so much of each.
 CLOTHES_TAUGHT, GROCERIES_TAUGHT = 0.6, 0.3
@@ -111,15 +116,22 @@ class Goods:
         *,
         without: Set[str] = frozenset(),
         teach: Callable[[list[Picture]], Vectors] | None = None,
+        find: Find | None = None,
     ) -> None:
-        """Read it all; `without` are grocery classes to leave out, `teach` tells a teacher's vectors of pictures."""
+        """Read it all; `without` are grocery classes to leave out, `teach` tells a teacher's vectors of pictures.
+
+        `find` tells the boxes in photos of packages that nobody has drawn in.
+        """
         photos = {name: few for name, few in groceries(data, "train").items() if name not in without}
         self.garments = garments(data, "train", CLOTHES_MAX)
         worn = clothes(data, "train", CLOTHES_MAX)
         clutter = [photo for few in photos.values() for photo in few] + worn
         catalogue = {name: few[0] for name, few in groceries(data, "iconic").items() if name not in without}
         seen = with_lessons([*clutter, *catalogue.values()], teach)
-        cut = held(data, "train", photos)
+        cut = held(data, "train", photos, find)
+        packed = packages(data)
+        self._packages = [name for name in photos if name in packed]
+        self._loose = [name for name in photos if name not in packed]
         self.groceries = {name: [next(seen)._replace(held=one) for one in cut[name]] for name in photos}
         self.clothes = [next(seen) for _ in worn]
         self.iconic = {name: next(seen)._replace(picture=cut_from_white(one)) for name, one in catalogue.items()}
@@ -146,7 +158,7 @@ class Goods:
         return self._classes
 
     def batch(self, side_px: int, rng: Rng) -> Batch:
-        """Draw one batch; a clothing photo is an instance of its own, and its class the kind of garment."""
+        """Draw one batch; a clothing photo is an instance of its own, or of the class that is its kind of garment."""
         drawn = self._drawn(side_px, rng)
         instances = {name: number for number, name in enumerate(dict.fromkeys(shown.name for shown in drawn))}
         labels = [self._label(shown.name) for shown in drawn]
@@ -175,11 +187,11 @@ class Goods:
                 yield from ((_named(product, turn), product, turn) for turn in turns)
 
     def _label(self, name: str) -> tuple[int, int]:
-        """Return space and class of what is shown; a clothing photo is classed by its garment."""
+        """Return space and class of what is shown; a clothing photo is classed by its garment, or is itself alone."""
         kind, _, which = name.partition(":")
         if kind == "clothes":
-            return self._labels.get(f"clothes:{self.garments[int(which)]}", (CLOTHES_SPACE, UNCLASSED))
-        return self._labels[name]
+            name = f"clothes:{self.garments[int(which)]}"
+        return self._labels.get(name, (CLOTHES_SPACE, UNCLASSED))
 
     def _drawn(self, side_px: int, rng: Rng) -> list[Shown]:
         """Return what a batch shows: two or three pictures of each thing."""
@@ -187,10 +199,15 @@ class Goods:
         groups = _some(self.categories, CATEGORIES, rng) + _some(self.families, FAMILIES, rng)
         for group in groups:
             drawn += self._products(self.by_category[group], side_px, rng)
-        for name in _some(list(self.groceries), GROCERIES + 2 * (CATEGORIES + FAMILIES - len(groups)), rng):
-            drawn += self._grocery(name, side_px, rng)
-        for index in rng.choice(len(self.clothes), min(CLOTHES, len(self.clothes)), replace=False):
-            drawn += [_crop(self.clothes[index], f"clothes:{index}", side_px, rng, CLOTHES_TAUGHT) for _ in range(2)]
+        more = CATEGORIES + FAMILIES - len(groups)
+        for names, count in ((self._packages, PACKAGES), (self._loose, LOOSE)):
+            for name in _some(names, count + more, rng):
+                drawn += self._grocery(name, side_px, rng)
+        worn = rng.permutation(len(self.clothes))[: CLOTHES + CLOTHES_OF_A_KIND].tolist()
+        names = [f"cloth:{at}" for at in worn[:CLOTHES] for _ in range(2)] + [f"clothes:{at}" for at in worn[CLOTHES:]]
+        for name in names:
+            photo = self.clothes[int(name.partition(":")[2])]
+            drawn.append(_crop(photo, name, side_px, rng, CLOTHES_TAUGHT))
         return drawn
 
     def _products(self, group: list[tuple[Product, tuple[float, ...]]], side_px: int, rng: Rng) -> list[Shown]:
@@ -226,18 +243,20 @@ class Goods:
         """Return a crop of a photo, or what is held there put into another place."""
         if photo.held is not None and rng.random() < ELSEWHERE:
             return Shown(photo_crop(photo.held, self.stock, side_px, rng), name, SILENT)
-        return _crop(photo, name, side_px, rng, GROCERIES_TAUGHT)
+        # What is on a package can be read, and no camera mirrors it.
+        mirrored = 0.0 if name.partition(":")[2] in self._packages else MIRRORED
+        return _crop(photo, name, side_px, rng, GROCERIES_TAUGHT, mirrored)
 
 
-def _crop(photo: Photo, name: str, side_px: int, rng: Rng, taught: float) -> Shown:
+def _crop(photo: Photo, name: str, side_px: int, rng: Rng, taught: float, mirrored: float = MIRRORED) -> Shown:
     """Return a crop of a photo: where there is a teacher, so many are about a part that it saw, with what it said."""
     if not photo.taught.any() or rng.random() >= taught:
         part = 1.0 if rng.random() < WHOLE_SHARE else rng.uniform(HELD_SHARE_MIN, 1.0)
         share = None if photo.held is None else part
-        return Shown(scene_crop(photo.picture, side_px, rng, share=share), name, SILENT)
+        return Shown(scene_crop(photo.picture, side_px, rng, share, mirrored), name, SILENT)
     at = rng.integers(len(photo.parts))
     share = rng.uniform(TAUGHT_SHARE_MIN, 1.0)
-    return Shown(scene_crop(photo.parts[at], side_px, rng, share=share), name, photo.taught[at])
+    return Shown(scene_crop(photo.parts[at], side_px, rng, share, mirrored), name, photo.taught[at])
 
 
 def with_lessons(pictures: list[Picture], teach: Callable[[list[Picture]], Vectors] | None) -> Iterator[Photo]:
@@ -308,6 +327,14 @@ def imprint(run: Run, goods: Goods, rng: Rng) -> None:
         loss.W.T[known] = functional.normalize(total[known]) * DIM**0.5
 
 
+def finder(detector: Path | None, threads: int) -> Find | None:
+    """Return what finds the one thing in a photo, by the detector of an archive."""
+    if detector is None:
+        return None
+    model = Model(detector, threads)
+    return lambda photo: alone(model, Image.fromarray(photo))
+
+
 def main() -> None:
     """Train until the minutes are used up; print the losses and the validation figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -320,17 +347,19 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--teacher", type=existing_path, help="a TensorFlow Lite classifier to follow")
+    parser.add_argument("--detector", type=existing_path, help="an archive, to find packages that nobody drew a box of")
     parser.add_argument("--hold-out", action="store_true", help="leave 16 grocery classes out, to measure unseen goods")
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)
+    keep_memory()
     args.out.mkdir(parents=True, exist_ok=True)
     without = unseen_groceries(args.data) if args.hold_out else frozenset[str]()
     teach = (
         partial(lessons, args.teacher, kept=args.out / "lessons.npy", threads=args.threads) if args.teacher else None
     )
-    goods = Goods(args.data, args.renders, without=without, teach=teach)
+    goods = Goods(args.data, args.renders, without=without, teach=teach, find=finder(args.detector, args.threads))
     sizes_px = LATER_SIZES_PX if args.weights else SIZES_PX
     plan = Plan(minutes=args.minutes, rate=args.rate, seed=args.seed, sizes_px=sizes_px)
     run = Run(plan, goods, args.out, resume=args.resume)

@@ -30,8 +30,8 @@ from training.pictures import (
     garments,
     groceries,
     labelled,
+    packages,
     products,
-    rows_of,
     turns_of,
     unseen_groceries,
 )
@@ -147,13 +147,12 @@ def measure_unseen(data: Path, embedder: Embedder) -> dict[str, float]:
     """Return recall@1 of all photos of the 16 held-out classes against the 81 iconic pictures: for --hold-out runs."""
     unseen = unseen_groceries(data)
     iconic = groceries(data, "iconic")
-    packages = {row["class"] for row in rows_of(data / "grocery" / "grocery.csv", split="iconic", is_package="1")}
     gallery = embedder.vectors([Image.fromarray(few[0]) for few in iconic.values()])
     asked = [(name, one) for split in ("train", "val") for name, few in groceries(data, split).items() for one in few]
     asked = [(name, one) for name, one in asked if name in unseen]
     wanted = np.array([name for name, _ in asked])
     found = np.array(list(iconic))[(embedder.vectors([Image.fromarray(one) for _, one in asked]) @ gallery.T).argmax(1)]
-    packed = np.isin(wanted, list(packages))
+    packed = np.isin(wanted, list(packages(data)))
     right = found == wanted
     return {
         "n": len(wanted),
@@ -194,7 +193,7 @@ def measure_renders(
     places = backgrounds(renders, validation=True)
     told: dict[str, list[bool]] = defaultdict(list)
     for one in asked:
-        picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng)
+        picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng, mirrored=0)
         taken = Image.fromarray(picture)
         one_picture, two_pictures = untapped(taken, [gallery, larger], embedder, detector, score_min)
         answers = {

@@ -5,7 +5,7 @@ Knows folders and tables. All pictures are as lookalike_server.train.pictures ha
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zlib import crc32
@@ -29,7 +29,8 @@ PHOTO_BOXES = Path(__file__).parent / "photo_boxes.csv"
 PHOTO_SIDE_PX = 352
 # What the clothing table says of photos that it knows no garment for.
 NO_GARMENTS = ("Not sure", "Other", "Skip")
-
+# Tells the boxes in a photo: left, top, right and bottom in fractions.
+Find = Callable[[Picture], list[list[float]]]
 
 # Drawn packages: families of one brand, which are categories of their own.
 PACK = "pack"
@@ -117,17 +118,26 @@ def labelled(data: Path, validation: bool) -> list[tuple[Picture, npt.NDArray[np
     return found
 
 
-def held(data: Path, split: str, photos: Mapping[str, Sequence[Picture]]) -> dict[str, list[Picture | None]]:
-    """Return what is in the box of each of the photos of `groceries`, as an opaque cut-out.
+def packages(data: Path) -> set[str]:
+    """Return the grocery classes that are packages: each is one product."""
+    return {row["class"] for row in rows_of(data / "grocery" / "grocery.csv", split="iconic", is_package="1")}
 
-    None where not exactly one box is drawn.
+
+def held(
+    data: Path, split: str, photos: Mapping[str, Sequence[Picture]], find: Find | None = None
+) -> dict[str, list[Picture | None]]:
+    """Return what is in the box of each of the photos of `groceries`, as an opaque cut-out; None where there is none.
+
+    Exactly one box must be drawn there; of a photo of a package that nobody drew in, `find` may tell the box.
     """
     boxes = _photo_boxes()
     by_class: dict[str, list[Picture | None]] = {name: [] for name in photos}
     for row in rows_of(data / "grocery" / "grocery.csv", split=split):
         if (few := by_class.get(row["class"])) is not None:
-            drawn = boxes.get(f"grocery/{row['path']}", [])
-            few.append(_opaque(photos[row["class"]][len(few)], drawn[0]) if len(drawn) == 1 else None)
+            photo, drawn = photos[row["class"]][len(few)], boxes.get(f"grocery/{row['path']}", [])
+            if find and not drawn and row["is_package"] == "1":
+                drawn = find(photo)
+            few.append(_opaque(photo, drawn[0]) if len(drawn) == 1 else None)
     return by_class
 
 

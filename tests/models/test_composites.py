@@ -42,6 +42,34 @@ def test_the_boxes_of_a_photo_lie_inside_it(seed: int) -> None:
     assert (boxes[:, 2:] - boxes[:, :2] > 1).all()
 
 
+def test_a_photo_is_mirrored_where_it_is_told() -> None:
+    rgba = cutout(80, 80, (0, 0, 0))
+    rgba[:, :40, :3] = 250
+
+    def lighter_at_left(mirrored: float) -> float:
+        told = []
+        for seed in range(20):
+            picture, boxes = photo(Stock([rgba], []), (240, 240), 1, np.random.default_rng(seed), mirrored)
+            for left, top, right, bottom in boxes.astype(int):
+                shown = picture[top:bottom, left:right].mean((0, 2))
+                told.append(shown[: len(shown) // 3].mean() > shown[-(len(shown) // 3) :].mean())
+        return float(np.mean(told))
+
+    assert lighter_at_left(0.0) > 0.9 > 0.1 > lighter_at_left(1.0)  # one may be turned upside down
+
+
+@pytest.mark.parametrize("share", [1.0, 0.6])
+def test_a_crop_is_mirrored_where_it_is_told(share: float) -> None:
+    ramp = np.tile(np.linspace(0, 250, 200).astype(np.uint8)[None, :, None], (200, 1, 3))
+
+    def rising(mirrored: float) -> list[bool]:
+        crops = [scene_crop(ramp, 64, np.random.default_rng(seed), share, mirrored) for seed in range(20)]
+        return [crop[28:36, 40:].mean() > crop[28:36, :24].mean() for crop in crops]
+
+    assert np.mean(rising(0.0)) > 0.8  # one is turned upside down or has something lie over it
+    assert np.mean(rising(1.0)) < 0.2
+
+
 def test_one_box_inside_another_overlaps_it() -> None:
     small, large = np.array([[40, 40, 50, 50]], np.float32), np.array([[0, 0, 100, 100]], np.float32)
     assert overlaps(small, large)

@@ -33,13 +33,13 @@ def test_varieties_of_a_family_have_one_shape_and_other_colours() -> None:
 
 
 def test_a_family_is_rendered_once_and_the_same_each_time(tmp_path: Path) -> None:
-    packs.render(tmp_path / "one", 1, 0, 1)
-    packs.render(tmp_path / "other", 1, 0, 1)
+    packs.render(tmp_path / "one", 1, 0, 0, 1)
+    packs.render(tmp_path / "other", 1, 0, 0, 1)
     names = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.png"))
     assert len(names) == packs.VARIETIES * packs.VIEWS
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
     first = tmp_path / "one" / names[0]
     first.write_bytes(b"as it was")
-    packs.render(tmp_path / "one", 1, 0, 1)
+    packs.render(tmp_path / "one", 1, 0, 0, 1)
     assert first.read_bytes() == b"as it was"

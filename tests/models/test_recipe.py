@@ -15,14 +15,15 @@ pytest.importorskip("pytorch_metric_learning", reason="needs pip install 'lookal
 
 from lookalike_server.models.resnet import build  # noqa: E402
 from lookalike_server.train.batch import UNCLASSED, Rng, Vectors  # noqa: E402 - after the skip
-from lookalike_server.train.composites import Stock, photo  # noqa: E402
+from lookalike_server.train.composites import MIRRORED, Stock, photo  # noqa: E402
 from lookalike_server.train.pictures import Picture, held_out  # noqa: E402
 from lookalike_server.train.run import Plan, Run, as_input, embedded  # noqa: E402
+from training import embedder  # noqa: E402
 from training.calibrate import half_of  # noqa: E402
 from training.detector import as_batch, new_model, photo_sample  # noqa: E402
 from training.embedder import Goods, begin, imprint, unseen_recall, with_lessons  # noqa: E402
-from training.pictures import PHOTO_BOXES, groceries, held, unseen_groceries  # noqa: E402
-from training.serving import Model  # noqa: E402
+from training.pictures import PHOTO_BOXES, groceries, held, packages, rows_of, unseen_groceries  # noqa: E402
+from training.serving import Model, alone  # noqa: E402
 from training.teaching import PART_MIN, PARTS, lessons, parts_of  # noqa: E402
 from training.thaw import thaw_detector, thaw_embedder  # noqa: E402
 
@@ -80,6 +81,31 @@ def test_a_garment_that_the_table_is_unsure_of_has_no_class(folders: tuple[Path,
     assert {label for label, space in zip(batch.labels, batch.spaces, strict=True) if space == 2} == {UNCLASSED}
 
 
+def test_some_garments_are_themselves_alone_and_some_are_of_a_kind(folders: tuple[Path, Path]) -> None:
+    batch = Goods(*folders).batch(64, np.random.default_rng(0))
+    labels = [label for label, space in zip(batch.labels, batch.spaces, strict=True) if space == 2]
+    alone = [one for one, label in zip(batch.instances, batch.labels, strict=True) if label == UNCLASSED]
+    assert labels.count(UNCLASSED) == 2 * embedder.CLOTHES == 2 * len(set(alone))
+    assert labels.count(0) == CLOTHES - embedder.CLOTHES  # there are no others
+
+
+def test_what_can_be_read_is_never_mirrored(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: dict[int, float] = {}
+
+    def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None, mirrored: float) -> Picture:
+        shown[id(picture)] = mirrored
+        return picture[:1, :1]
+
+    monkeypatch.setattr("training.embedder.scene_crop", scene_crop)
+    goods = Goods(*folders)
+    for seed in range(5):
+        goods.batch(64, np.random.default_rng(seed))
+    asked = {name: shown.get(id(few[0].picture)) for name, few in goods.groceries.items()}
+    packed = packages(folders[0])
+    assert {asked[name] for name in asked if name in packed} == {0.0}
+    assert {asked[name] for name in asked if name not in packed} == {MIRRORED}
+
+
 def test_a_teacher_is_followed_where_it_saw_the_part_of_a_photo(folders: tuple[Path, Path]) -> None:
     def teach(pictures: list[Picture]) -> Vectors:
         return np.tile(np.eye(1, 256, dtype=np.float32), (len(pictures), 1))
@@ -113,6 +139,34 @@ def test_what_one_box_holds_is_cut_out_opaque(folders: tuple[Path, Path]) -> Non
     assert (cut[:, :, 3] == 255).all()
     assert {name for name, few in found.items() if few[0] is not None} == {"c0"}
     assert held(folders[0], "train", {"c1": photos["c1"]}) == {"c1": [None]}
+
+
+@pytest.mark.usefixtures("drawn")
+def test_a_box_is_looked_for_where_nobody_drew_one_around_a_package(folders: tuple[Path, Path]) -> None:
+    photos = groceries(folders[0], "train")
+    asked: list[Picture] = []
+
+    def find(photo: Picture) -> list[list[float]]:
+        asked.append(photo)
+        return [[0, 0, 0.5, 1]] if photo is photos["c3"][0] else []
+
+    found = held(folders[0], "train", photos, find)
+    assert {name for name, few in found.items() if few[0] is not None} == {"c0", "c3"}
+    assert len(asked) == len(packages(folders[0])) - 1  # but for c1, where two are drawn
+
+
+def test_one_thing_in_a_photo_is_found_and_of_two_none() -> None:
+    detector = Model(Path("server/lookalike_server/models/bundled/detector.zip"), threads=1)
+    shop = Path("server/lookalike_server/sample")
+    mug = Image.open(shop / rows_of(shop / "catalog.csv")[0]["image"])
+    (box,) = alone(detector, mug)
+    assert 0 <= box[0] < 0.5 < box[2] <= 1
+    assert 0 <= box[1] < 0.5 < box[3] <= 1
+    two = Image.new("RGB", (2 * mug.width, mug.height))
+    two.paste(mug)
+    two.paste(mug, (mug.width, 0))
+    assert alone(detector, two) == []
+    assert alone(detector, Image.new("RGB", (64, 64))) == []
 
 
 @pytest.mark.usefixtures("drawn")

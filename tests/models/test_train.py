@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -197,6 +198,20 @@ def test_the_loss_falls_where_vectors_are_as_they_should_be(feed: Path) -> None:
     right = apart[torch.tensor(batch.instances)]
     wrong = torch.nn.functional.normalize(torch.randn(len(batch.instances), 256))
     assert losses(right, batch, None)["contrast"] < losses(wrong, batch, None)["contrast"]
+
+
+def test_what_is_of_one_class_belongs_together_and_what_has_none_only_with_itself() -> None:
+    one, other = torch.eye(2, 256)
+    losses = Losses([2, 1], 256)
+
+    def contrast(vectors: list[Any], labels: list[int], spaces: Sequence[int] = (0, 0, 0, 0)) -> float:
+        batch = Batch([], instances=[0, 1, 2, 3], spaces=spaces, labels=labels)
+        return float(losses(torch.stack(vectors), batch, None)["contrast"])
+
+    by_class = [one, one, other, other]
+    assert contrast(by_class, [0, 0, 1, 1]) < contrast([one, other, one, other], [0, 0, 1, 1])
+    assert contrast(by_class, [0, 0, 0, 0], (0, 0, 1, 1)) == contrast(by_class, [0, 0, 1, 1])
+    assert contrast(by_class, [UNCLASSED] * 4) == 0  # no two of these are one thing
 
 
 def test_being_right_without_doubt_costs() -> None:

@@ -74,12 +74,14 @@ def train_embedder(told: argparse.Namespace) -> str:
     from lookalike_server.models.export import Facts, export_embedder
     from lookalike_server.train.catalogue import Shop, clicks_of, source_of
     from lookalike_server.train.embedder import recall_at_1, teacher_of, train
+    from lookalike_server.train.learning import keep_memory
     from lookalike_server.train.run import Plan, Run, TrainError
 
     if told.side_px < 64 or told.side_px % 32 or told.steps < 1:
         raise TrainError("--side-px is a multiple of 32 from 64 on, and --steps 1 or more")
     torch.set_num_threads(told.threads)
     cv2.setNumThreads(1)
+    keep_memory()
     shop = Shop([source_of(path) for path in told.data], clicks_of(told.clicks) if told.clicks else ())
     smaller = max(64, told.side_px * 3 // 4 // 32 * 32)
     plan = Plan(told.backbone, told.steps, seed=told.seed, sizes_px=((0.0, smaller), (0.55, told.side_px)))

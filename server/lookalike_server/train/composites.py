@@ -20,6 +20,9 @@ Rng = np.random.Generator
 # The colour beside a picture that does not fill the model's input, here and in the server.
 LETTERBOX_GREY = 114
 
+# So many of what is put together are mirrored, for more shapes and places.
+MIRRORED = 0.5
+
 # Two products of one photo may overlap this much (intersection over the smaller box).
 OVERLAP_MAX = 0.18
 
@@ -105,7 +108,9 @@ def studio(size: tuple[int, int], rng: Rng) -> Canvas:
     return np.clip(np.broadcast_to(ramp + tint, (height, width, 3)), 0, 255).astype(np.float32)
 
 
-def part(picture: Picture, size: tuple[int, int], share: tuple[float, float], rng: Rng) -> Canvas:
+def part(
+    picture: Picture, size: tuple[int, int], share: tuple[float, float], rng: Rng, mirrored: float = MIRRORED
+) -> Canvas:
     """Return a random part of `picture`, of `share` of its largest fitting crop, scaled to `size`."""
     width, height = size
     rows, columns = picture.shape[:2]
@@ -113,7 +118,7 @@ def part(picture: Picture, size: tuple[int, int], share: tuple[float, float], rn
     w, h = max(2, int(width * fit)), max(2, int(height * fit))
     x, y = rng.integers(0, max(1, columns - w + 1)), rng.integers(0, max(1, rows - h + 1))
     crop = picture[y : y + h, x : x + w]
-    if rng.random() < 0.5:
+    if rng.random() < mirrored:
         crop = crop[:, ::-1]
     how = cv2.INTER_AREA if fit > 1 else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(crop), size, interpolation=how).astype(np.float32)
@@ -211,13 +216,18 @@ def _spot(
     return None
 
 
-def photo(stock: Stock, size: tuple[int, int], count: int, rng: Rng) -> tuple[Picture, Boxes]:
-    """Return a shopper's photo of up to `count` products, and the box of each."""
+def photo(
+    stock: Stock, size: tuple[int, int], count: int, rng: Rng, mirrored: float = MIRRORED
+) -> tuple[Picture, Boxes]:
+    """Return a shopper's photo of up to `count` products, and the box of each.
+
+    So many of them are `mirrored`, which makes other shapes to find; no camera does it to what is to be recognised.
+    """
     canvas = background(stock, size, rng)
     boxes = np.zeros((0, 4), np.float32)
     for _ in range(count):
         rgba = pick(stock.cutouts, rng)
-        if rng.random() < 0.5:
+        if rng.random() < mirrored:
             rgba = np.ascontiguousarray(rgba[:, ::-1])
         spot = _spot(size, rgba, count, boxes, rng)
         if spot is None:

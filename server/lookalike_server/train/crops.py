@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from lookalike_server.train.composites import (
+    MIRRORED,
     Canvas,
     Rng,
     Stock,
@@ -171,17 +172,20 @@ def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
     return letterboxed(as_photographed(canvas, rng, strength=0.3), NO_BOXES, side_px)[0]
 
 
-def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None = None) -> Picture:
+def scene_crop(
+    picture: Picture, side_px: int, rng: Rng, share: float | None = None, mirrored: float = MIRRORED
+) -> Picture:
     """Return a real photo, or a random crop of it, turned, mirrored and lit anew; letterboxed.
 
-    `share` is how much of its side a crop shows; one is drawn where it is not given.
+    `share` is how much of its side a crop shows; one is drawn where it is not given. So many are `mirrored`: none
+    where there is something to read.
     """
     if share is None:
         share = 1.0 if rng.random() < WHOLE_SHARE else rng.uniform(*PART)
     rows, columns = picture.shape[:2]
     if share == 1.0:
         small = shrink(picture, side_px)
-        canvas = np.ascontiguousarray(small[:, ::-1] if rng.random() < 0.5 else small).astype(np.float32)
+        canvas = np.ascontiguousarray(small[:, ::-1] if rng.random() < mirrored else small).astype(np.float32)
     else:
         aspect = float(np.exp(rng.normal(0, 0.2)))
         size = (max(8, round(side_px * min(1.0, aspect))), max(8, round(side_px / max(1.0, aspect))))
@@ -190,7 +194,7 @@ def scene_crop(picture: Picture, side_px: int, rng: Rng, share: float | None = N
             turn = cv2.getRotationMatrix2D((columns / 2, rows / 2), angle, 1)
             turned = cv2.warpAffine(picture, turn, (columns, rows), borderMode=cv2.BORDER_REFLECT)
             picture = np.asarray(turned, np.uint8)
-        canvas = part_of(picture, size, (share, share), rng)
+        canvas = part_of(picture, size, (share, share), rng, mirrored)
     _hide(canvas, rng)
     light = as_photographed(canvas, rng, strength=rng.uniform(*ANOTHER_LIGHT))
     return letterboxed(_coarse(light, rng), NO_BOXES, side_px)[0]

@@ -3,6 +3,7 @@
 Knows nothing of pictures or losses.
 """
 
+import ctypes
 import math
 import os
 import traceback
@@ -18,6 +19,8 @@ Batch = TypeVar("Batch")
 
 LR_MIN_SHARE = 0.02
 WARM_UP_STEPS = 200
+# What mallopt(3) calls them, in malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 # Batches made ahead: enough to ride out a pause, little memory.
 AHEAD = 4
 # How often a thread that is to end is looked after.
@@ -31,6 +34,17 @@ def multiplies_halves(device: str) -> bool:
     # Older torch cannot tell, and goes without.
     known = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+
+
+def keep_memory() -> None:
+    """Have the C library keep what is freed: a step's arrays are the last one's size, and fresh pages are zeroed first.
+
+    Only glibc is told; another library does as it likes.
+    """
+    with suppress(AttributeError, OSError):
+        tell = ctypes.CDLL(None).mallopt
+        tell(M_MMAP_MAX, 0)
+        tell(M_TRIM_THRESHOLD, -1)
 
 
 def optimizer_for(modules: list[torch.nn.Module], rate: float, weight_decay: float) -> torch.optim.Optimizer:

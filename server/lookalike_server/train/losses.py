@@ -1,8 +1,9 @@
 """How far a batch's vectors are from what they should be: pytorch-metric-learning's losses, put together.
 
 Each data set has a cosine softmax of its own, as classes of different sets may be the same thing; a supervised
-contrastive loss tells the whole batch apart; a teacher's likenesses of different things in the batch may be followed
-(Passalis and Tefas, Learning Deep Representations with Probabilistic Knowledge Transfer, ECCV 2018).
+contrastive loss tells the whole batch apart, by class where there is one; a teacher's likenesses of different things in
+the batch may be followed (Passalis and Tefas, Learning Deep Representations with Probabilistic Knowledge Transfer,
+ECCV 2018).
 """
 
 from collections.abc import Sequence
@@ -52,7 +53,9 @@ class Losses(torch.nn.Module):
             if those.any():
                 by_class = by_class + loss(vectors[those], labels[those]) * (int(those.sum()) / known)
         instances = torch.tensor(batch.instances, device=device)
-        contrast: Any = self.contrast(vectors, instances)
+        # A class is one thing across the batch; what has none is like its own instance alone.
+        things = torch.where(labels >= 0, spaces * (labels.max() + 1) + labels, -1 - instances)
+        contrast: Any = self.contrast(vectors, things)
         parts = {"class": by_class, "contrast": CONTRAST_WEIGHT * contrast}
         if taught is not None:
             asked = taught.any(1)
