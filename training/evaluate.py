@@ -53,6 +53,8 @@ CATALOGUE_PX = 192
 # Of the sizes that phones give, scaled down as an app does.
 PHOTO_PX = (480, 360)
 DISTRACTORS_MAX = 2000
+# A rendered product has so many in a catalogue at most.
+PICTURES_MAX = 3
 CLOTHES_MAX = 10_000
 
 
@@ -177,34 +179,37 @@ def measure_clothing(data: Path, embedder: Embedder) -> dict[str, float]:
 def measure_renders(
     data: Path, renders: Path, embedder: Embedder, detector: Model, score_min: float
 ) -> dict[str, float]:
-    """Return recall@1 of goods never learned, before clutter; each has one catalogue picture among others, or two."""
+    """Return recall@1 of goods never learned, before clutter; each has one, two or three catalogue pictures."""
     rng = np.random.default_rng(29)
-    # The last view is asked for, so that one who has two catalogue pictures needs three.
-    asked = varieties(one for one in products(renders, validation=True) if len(one.views) > 2)
-    others = sorted(varieties(products(renders, validation=False)), key=lambda one: crc32(one.name.encode()))
-    others = others[:DISTRACTORS_MAX]
-    owners = [one.name for one in (*asked, *others)]
-    first, second = (
-        embedder.vectors([Image.fromarray(studio_crop(one.view(at), CATALOGUE_PX, rng)) for one in (*asked, *others)])
-        for at in (0, 1)
+    # The last view is asked for, the first ones are the catalogue's.
+    asked, others = (
+        varieties(one for one in products(renders, validation) if len(one.views) > PICTURES_MAX)
+        for validation in (True, False)
     )
-    gallery, larger = Gallery(first, owners), Gallery(np.concatenate([first, second]), owners * 2)
+    others = sorted(others, key=lambda one: crc32(one.name.encode()))[:DISTRACTORS_MAX]
+    owners = [one.name for one in (*asked, *others)]
+    several = [
+        embedder.vectors([Image.fromarray(studio_crop(one.view(at), CATALOGUE_PX, rng)) for one in (*asked, *others)])
+        for at in range(PICTURES_MAX)
+    ]
+    galleries = [Gallery(np.concatenate(several[:count]), owners * count) for count in range(1, PICTURES_MAX + 1)]
     clutter = [one for few in groceries(data, "val").values() for one in few]
     places = backgrounds(renders, validation=True)
     told: dict[str, list[bool]] = defaultdict(list)
     for one in asked:
         picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng, mirrored=0)
         taken = Image.fromarray(picture)
-        one_picture, two_pictures = untapped(taken, [gallery, larger], embedder, detector, score_min)
+        one_picture, two_pictures, three_pictures = untapped(taken, galleries, embedder, detector, score_min)
         answers = {
             "": one_picture,
-            "whole_": gallery.search(embedder.vectors([taken])[0])[0],
-            "exact_box_": gallery.search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
+            "whole_": galleries[0].search(embedder.vectors([taken])[0])[0],
+            "exact_box_": galleries[0].search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
             "two_pictures_": two_pictures,
+            "three_pictures_": three_pictures,
         }
         for kind, names in answers.items():
             told[f"{kind}recall_at_1"].append(names[0] == one.name)
-            if PACK not in one.name:
+            if not one.product.category.startswith(PACK):
                 told[f"goods_{kind}recall_at_1"].append(names[0] == one.name)
     return {key: share(right) for key, right in told.items()} | {
         "n": len(asked),
