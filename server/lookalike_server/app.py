@@ -20,7 +20,6 @@ from lookalike_server.serving import Serving
 from lookalike_server.vision import Vision, VisionLimits
 
 # Shards that start together with the server get this long; a real cluster that just woke needs most of it.
-JOIN_DEADLINE_S = 30.0
 NO_SHARDS = (
     "--shards (LOOKALIKE_SHARDS): no shard is named and the store knows none yet; for example "
     "--shards a=http://127.0.0.1:19530 ; `lookalike-server demo` starts three of its own"
@@ -117,7 +116,7 @@ async def opened_router(config: Config) -> Router:
         return MilvusShard(name, uri, token=config.shard_token)
 
     try:
-        return await Router.open(SqlStore(config.store), specs, connect, deadline_s=JOIN_DEADLINE_S)
+        return await Router.open(SqlStore(config.store), specs, connect)
     except PlacementConflict as error:
         if not specs:
             raise BadSetting(NO_SHARDS) from error

@@ -1,3 +1,6 @@
+import platform
+import subprocess
+import sys
 import threading
 from itertools import count
 from typing import Any
@@ -35,4 +38,35 @@ def test_only_a_processor_that_multiplies_sixteen_bits_is_given_them(
     assert multiplies_halves("cpu") is expected
     monkeypatch.delattr(torch.cpu, "get_capabilities")
     assert multiplies_halves("cpu") is False
-    assert multiplies_halves("cuda") is True
+
+
+@pytest.mark.parametrize("multiplies", [True, False])
+def test_only_a_gpu_that_multiplies_sixteen_bits_is_given_them(
+    monkeypatch: pytest.MonkeyPatch, multiplies: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or multiplies)
+    assert multiplies_halves("cuda") is multiplies
+
+
+FAULTS = """
+import resource, sys
+import numpy as np
+from lookalike_server.train.learning import keep_memory
+if sys.argv[1] == "kept":
+    keep_memory()
+np.ones(1 << 23)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    np.ones(1 << 23)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library does as it likes")
+def test_memory_that_was_freed_is_taken_again_without_asking_for_pages() -> None:
+    kept, returned = (
+        int(subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, check=True, text=True).stdout)
+        for how in ("kept", "returned")
+    )
+    assert returned > 8 * (64 << 20) / 2**21  # of a page each, however large they are
+    assert kept < returned / 8

@@ -30,7 +30,7 @@ LOOK_S = 0.05
 def multiplies_halves(device: str) -> bool:
     """Return whether bfloat16 is faster than float32 there: where a processor only imitates it, it is far slower."""
     if device != "cpu":
-        return True
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older torch cannot tell, and goes without.
     known = getattr(torch.cpu, "get_capabilities", dict[str, bool])()
     return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
