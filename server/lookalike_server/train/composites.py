@@ -168,13 +168,13 @@ def background(stock: Stock, size: tuple[int, int], rng: Rng) -> Canvas:
 
 def as_photographed(canvas: Canvas, rng: Rng, strength: float = 1.0) -> Picture:
     """Return `canvas` with the light, colour, blur, noise and JPEG traces of a phone."""
-    gain = 1 + strength * (rng.normal(0, 0.12) + rng.normal(0, 0.05, 3))
-    canvas = canvas * gain.astype(np.float32)
+    matrix, shift = np.diag(1 + strength * (rng.normal(0, 0.12) + rng.normal(0, 0.05, 3))), 0.0
     if rng.random() < 0.6:
-        grey = canvas.mean(2, keepdims=True)
-        canvas = grey + (canvas - grey) * np.float32(1 + strength * rng.uniform(-0.35, 0.35))
-        pivot = np.float32(rng.uniform(90, 150))
-        canvas = pivot + (canvas - pivot) * np.float32(1 + strength * rng.uniform(-0.25, 0.25))
+        colour = 1 + strength * rng.uniform(-0.35, 0.35)
+        pivot, contrast = rng.uniform(90, 150), 1 + strength * rng.uniform(-0.25, 0.25)
+        matrix = contrast * (colour * matrix + (1 - colour) / 3 * matrix.sum(0))
+        shift = pivot * (1 - contrast)
+    canvas = np.asarray(cv2.transform(canvas, np.column_stack([matrix, [shift] * 3]).astype(np.float32)), np.float32)
     if rng.random() < 0.3 * strength:
         canvas = cv2.GaussianBlur(canvas, (0, 0), rng.uniform(0.3, 1.3)).astype(np.float32)
     if rng.random() < 0.5:

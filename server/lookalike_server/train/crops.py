@@ -73,7 +73,8 @@ def _lit(rgba: Picture, rng: Rng) -> Picture:
     """Return a cut-out under a lamp of another strength, colour and side."""
     gain = rng.uniform(0.7, 1.2) * (1 + rng.normal(0, 0.04, 3))
     ramp = np.linspace(1 + rng.normal(0, 0.15), 1 + rng.normal(0, 0.15), rgba.shape[1])[None, :, None]
-    return np.dstack([np.minimum(rgba[:, :, :3] * (ramp * gain), rgba[:, :, 3:]), rgba[:, :, 3]]).astype(np.uint8)
+    light = np.concatenate([ramp * gain, np.ones_like(ramp)], 2, dtype=np.float32)
+    return np.minimum(rgba * light, rgba[:, :, 3:]).astype(np.uint8)
 
 
 def _neighbour(canvas: Canvas, stock: Stock, rng: Rng) -> None:
