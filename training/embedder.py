@@ -189,9 +189,11 @@ class Goods:
     def _label(self, name: str) -> tuple[int, int]:
         """Return space and class of what is shown; a clothing photo is classed by its garment, or is itself alone."""
         kind, _, which = name.partition(":")
+        if kind == "cloth":
+            return CLOTHES_SPACE, UNCLASSED
         if kind == "clothes":
-            name = f"clothes:{self.garments[int(which)]}"
-        return self._labels.get(name, (CLOTHES_SPACE, UNCLASSED))
+            return self._labels.get(f"clothes:{self.garments[int(which)]}", (CLOTHES_SPACE, UNCLASSED))
+        return self._labels[name]
 
     def _drawn(self, side_px: int, rng: Rng) -> list[Shown]:
         """Return what a batch shows: two or three pictures of each thing."""
