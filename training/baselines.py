@@ -18,6 +18,8 @@ POOLED = "AvgPool"
 class Colours:
     """A histogram of colours in four fields of the picture."""
 
+    margin = 0.0
+
     def vectors(self, pictures: Sequence[Image.Image]) -> Vectors:
         """Return a unit vector for each picture."""
         told = []
@@ -32,6 +34,8 @@ class Colours:
 
 class Teacher:
     """The pooled features of a quantised TensorFlow Lite classifier, run by ai-edge-litert (not a dependency)."""
+
+    margin = 0.0
 
     def __init__(self, file: Path, threads: int) -> None:
         from ai_edge_litert.interpreter import Interpreter

@@ -54,10 +54,10 @@ from training.thaw import thaw_embedder
 
 # A batch: categories and families of packages, times products each, times two crops; grocery classes, packaged or
 # loose, with two or three; clothing photos, each with two crops that belong together, and others that do by their kind.
-CATEGORIES = 3
+CATEGORIES = 4
 FAMILIES = 2
 PRODUCTS_EACH = 4
-PACKAGES, LOOSE = 8, 6
+PACKAGES, LOOSE = 8, 4
 CLOTHES, CLOTHES_OF_A_KIND = 5, 18
 CLOTHES_MAX = 5000
 # Of crops of clothing and of groceries so many are about the parts that the teacher has seen; at least so much of each.

@@ -66,7 +66,7 @@ def gallery_of(shop: Path, embedder: Embedder, detector: Model | None) -> Galler
     for row in rows:
         picture = Image.open(shop / row["image"]).convert("RGB")
         boxes = detected(detector, picture, SURE_SCORE_MIN)[:1] if detector else np.zeros((0, 4), np.float32)
-        pictures.append(cut(picture, boxes)[0] if len(boxes) else picture)
+        pictures.append(cut(picture, boxes, embedder.margin)[0] if len(boxes) else picture)
     return Gallery(embedder.vectors(pictures), [row["product_id"] for row in rows])
 
 
@@ -95,8 +95,8 @@ def measure_shop(shop: Path, detector: Model, embedder: Embedder, score_min: flo
         size = np.array([picture.width, picture.height] * 2, np.float32)
         truth = np.array([box for _, box in shown], np.float32) * size
         boxes = detected(detector, picture, score_min)
-        found = [gallery.search(v) for v in embedder.vectors([*cut(picture, boxes), picture])]
-        exact = [gallery.search(v)[0] for v in embedder.vectors(cut(picture, truth))]
+        found = [gallery.search(v) for v in embedder.vectors([*cut(picture, boxes, embedder.margin), picture])]
+        exact = [gallery.search(v)[0] for v in embedder.vectors(cut(picture, truth, embedder.margin))]
         told["untapped_any_at_1"].append(chosen(boxes, found, picture)[0] in {name for name, _ in shown})
         ious = overlap(boxes, truth) if len(boxes) else np.zeros((1, len(truth)), np.float32)
         told["box_precision"].extend(float(of_box.max()) >= IOU_MIN for of_box in ious[: len(boxes)])
@@ -200,10 +200,11 @@ def measure_renders(
         picture, boxes = photo(Stock([one.view(-1)], places, clutter), PHOTO_PX, 1, rng, mirrored=0)
         taken = Image.fromarray(picture)
         one_picture, two_pictures, three_pictures = untapped(taken, galleries, embedder, detector, score_min)
+        exact = [galleries[0].search(v)[0] for v in embedder.vectors([*cut(taken, boxes, embedder.margin), taken])]
         answers = {
             "": one_picture,
-            "whole_": galleries[0].search(embedder.vectors([taken])[0])[0],
-            "exact_box_": galleries[0].search(embedder.vectors(cut(taken, boxes))[0])[0] if len(boxes) else [""],
+            "whole_": exact[-1],
+            "exact_box_": exact[0] if len(boxes) else [""],
             "two_pictures_": two_pictures,
             "three_pictures_": three_pictures,
         }
@@ -244,7 +245,7 @@ def untapped(
 ) -> list[list[str]]:
     """Return the best products of each gallery for a photo in which nobody pointed at anything."""
     boxes = detected(detector, picture, score_min)
-    vectors = embedder.vectors([*cut(picture, boxes), picture])
+    vectors = embedder.vectors([*cut(picture, boxes, embedder.margin), picture])
     return [chosen(boxes, [gallery.search(vector) for vector in vectors], picture) for gallery in galleries]
 
 

@@ -35,6 +35,9 @@ IOU_MIN = 0.5
 class Embedder(Protocol):
     """Whatever turns pictures into vectors."""
 
+    margin: float
+    """So much of a box's side it is to be shown beyond each side."""
+
     def vectors(self, pictures: Sequence[Image.Image]) -> Vectors:
         """Return a unit vector for each picture."""
         ...
@@ -49,6 +52,7 @@ class Model:
         with zipfile.ZipFile(archive) as file:
             self.manifest: dict[str, Any] = json.loads(file.read("manifest.json"))
             content = file.read(self.manifest["file"])
+        self.margin = float(self.manifest.get("margin", 0.0))
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def run(self, pictures: Sequence[Image.Image]) -> npt.NDArray[np.float32]:
@@ -95,9 +99,12 @@ def alone(detector: Model, picture: Image.Image) -> list[list[float]]:
     return found
 
 
-def cut(picture: Image.Image, boxes: Boxes) -> list[Image.Image]:
-    """Return the parts of a picture in `boxes`."""
-    return [picture.crop((int(b[0]), int(b[1]), int(np.ceil(b[2])), int(np.ceil(b[3])))) for b in boxes]
+def cut(picture: Image.Image, boxes: Boxes, margin: float) -> list[Image.Image]:
+    """Return the parts of a picture in `boxes`, with `margin` of a box's side more on each side where there is that."""
+    more = margin * (boxes[:, 2:] - boxes[:, :2])
+    low = np.maximum(np.floor(boxes[:, :2] - more), 0).astype(int)
+    high = np.minimum(np.ceil(boxes[:, 2:] + more), picture.size).astype(int)
+    return [picture.crop((*first, *last)) for first, last in zip(low.tolist(), high.tolist(), strict=True)]
 
 
 def overlap(first: Boxes, second: Boxes) -> npt.NDArray[np.float32]:

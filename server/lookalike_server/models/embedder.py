@@ -24,14 +24,15 @@ class Embedder:
         self.dim = manifest.face.dim
         self.calibration = manifest.face.calibration
         self._fit = manifest.input.fit
+        self._margin = manifest.face.margin
         self._session = session
         shape = session.probe().shape
         if shape != (1, self.dim):
             raise BadModel(f"{manifest.id}: the output has shape {shape}; dim {self.dim} means (1, {self.dim})")
 
     def prepare(self, picture: Picture, boxes: Sequence[Box]) -> list[FloatArray]:
-        """Cut and scale parts of a picture to the network's input, (3, height, width) each."""
-        return [picture.tensor(self._fit, box)[0] for box in boxes]
+        """Cut parts of a picture, with the margin the network knows, and scale them to its (3, height, width)."""
+        return [picture.tensor(self._fit, box.grown(self._margin))[0] for box in boxes]
 
     def run(self, inputs: Sequence[FloatArray]) -> list[FloatArray]:
         """Return a unit vector (dim,) for each input."""

@@ -304,12 +304,13 @@ def _trained(path: Path) -> tuple[Any, dict[str, Any]]:
         net = resnet.build(state.get("backbone", "resnet18-half"))
         net.load_state_dict(state["embedder"])
         side, mean, std = int(state["side_px"]), _colours(state["mean"]), _colours(state["std"])
+        margin = float(state.get("margin", 0.0))
     except ExportError:
         raise
     except Exception as error:
         raise ExportError(f"{path} is not a checkpoint of `train embedder`: {error}") from error
     entry = _input("images", side, side, mean, std)
-    return net, {"kind": "embedder", "input": entry, "output": "embedding", "dim": DIM}
+    return net, {"kind": "embedder", "input": entry, "output": "embedding", "dim": DIM, "margin": margin}
 
 
 def _colours(value: float | Sequence[float]) -> tuple[float, ...]:

@@ -22,6 +22,8 @@ SIDE_PX_MAX = 2048
 # Rows carry the model's id beside each vector, and this much of the network's SHA-256 in it.
 DIGEST_HEX = 8
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+# A box with more around it shows more of other things than of its own.
+MARGIN_MAX = 0.5
 # Whether the aspect is kept, with grey around, or the picture is stretched.
 FITS = {"letterbox": True, "stretch": False}
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -71,6 +73,8 @@ class EmbedderFace:
     dim: int
     calibration: Calibration | None = None
     """What its cosines mean; None where nobody has measured it."""
+    margin: float = 0.0
+    """So much of a box's width and height it is shown beyond each side, 0 to MARGIN_MAX."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +150,19 @@ def parse_face(raw: dict[str, Any]) -> DetectorFace | EmbedderFace:
         dim = entry(raw, "dim", int)
         if dim != DIM:
             raise BadModel(f"manifest.json: dim is {dim}; the shards keep vectors of {DIM} numbers")
-        return EmbedderFace(dim, parse_match(raw))
+        return EmbedderFace(dim, parse_match(raw), parse_margin(raw))
     classes = entry(raw, "classes", list)
     if not classes or not all(isinstance(name, str) for name in classes):
         raise BadModel("manifest.json: classes must be a list of one or more names")
     return DetectorFace(choice(raw, "head", Head), tuple(classes))
+
+
+def parse_margin(raw: dict[str, Any]) -> float:
+    """Read the entry "margin", which an embedder may lack."""
+    margin = number(raw, "margin") if "margin" in raw else 0.0
+    if not 0 <= margin <= MARGIN_MAX:
+        raise BadModel(f"manifest.json: margin is {margin}, not 0 to {MARGIN_MAX} of a box's side")
+    return margin
 
 
 def parse_match(raw: dict[str, Any]) -> Calibration | None:

@@ -36,6 +36,9 @@ ANOTHER_LIGHT = (0.7, 1.4)
 
 # A detector's box is this much of the true one, each way.
 BOX_JITTER = (0.85, 1.25)
+# So much of a box's side is shown beyond each side of it: a box that is too small cuts the product, and how it
+# stands out from what is around tells it as well.
+MARGIN = 0.1
 
 # Turns in hue that make another product of a colourful one; the first is the product itself.
 HUE_TURNS_DEG = (0.0, 90.0, 180.0, 270.0)
@@ -93,7 +96,7 @@ def photo_crop(rgba: Picture, stock: Stock, side_px: int, rng: Rng) -> Picture:
     cos, sin = abs(np.cos(np.radians(angle))), abs(np.sin(np.radians(angle)))
     rows, columns = rgba.shape[:2]
     w, h = columns * cos + rows * sin, columns * sin + rows * cos
-    jitter = rng.uniform(*BOX_JITTER, 2)
+    jitter = rng.uniform(*BOX_JITTER, 2) * (1 + 2 * MARGIN)
     scale = side_px / max(w * jitter[0], h * jitter[1])
     size = (max(8, round(w * jitter[0] * scale)), max(8, round(h * jitter[1] * scale)))
     centre = (size[0] / 2 + rng.normal(0, 0.05) * size[0], size[1] / 2 + rng.normal(0, 0.05) * size[1])
@@ -152,7 +155,7 @@ def studio_crop(rgba: Picture, side_px: int, rng: Rng) -> Picture:
         size, fill = (side_px, side_px), rng.uniform(0.55, 0.97)
         scale = side_px * fill / max(rows, columns)
     else:
-        jitter = rng.uniform(1.0, BOX_JITTER[1], 2)
+        jitter = rng.uniform(1.0, BOX_JITTER[1] * (1 + 2 * MARGIN), 2)
         scale = side_px / max(columns * jitter[0], rows * jitter[1])
         size = (max(8, round(columns * jitter[0] * scale)), max(8, round(rows * jitter[1] * scale)))
     centre = (size[0] / 2 + rng.normal(0, 0.02) * size[0], size[1] / 2 + rng.normal(0, 0.02) * size[1])

@@ -22,6 +22,7 @@ import torch.distributed as peers
 from lookalike_server.errors import ServerError
 from lookalike_server.models.resnet import DIM, build
 from lookalike_server.train.batch import Batch, Goods, Vectors
+from lookalike_server.train.crops import MARGIN
 from lookalike_server.train.learning import (
     follow,
     multiplies_halves,
@@ -190,6 +191,7 @@ class Run:
             "embedder": {name: value.cpu() for name, value in self.ema.state_dict().items()},
             "backbone": self.plan.backbone,
             "side_px": self.plan.sizes_px[-1][1],
+            "margin": MARGIN,
             "mean": MEAN,
             "std": STD,
         }

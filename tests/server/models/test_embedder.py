@@ -21,6 +21,14 @@ def test_each_part_gets_a_vector_of_its_own_colour(tmp_path: Path, batch: int | 
     assert colours == pytest.approx(np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [half, half, 0]]), abs=0.06)
 
 
+def test_a_part_is_seen_with_the_margin_that_the_network_learned_with(tmp_path: Path) -> None:
+    box = Box(0.25, 0.25, 0.5, 0.5)
+    tight, wide = (tiny_embedder(tmp_path, margin=margin) for margin in (0.0, 0.5))
+    np.testing.assert_array_equal(wide.prepare(PICTURE, [box])[0], tight.prepare(PICTURE, [box.grown(0.5)])[0])
+    assert not np.array_equal(wide.prepare(PICTURE, [box])[0], tight.prepare(PICTURE, [box])[0])
+    np.testing.assert_array_equal(wide.prepare(PICTURE, [WHOLE_BOX])[0], tight.prepare(PICTURE, [WHOLE_BOX])[0])
+
+
 def test_vectors_have_unit_length(tmp_path: Path) -> None:
     embedder = tiny_embedder(tmp_path)
     (vector,) = embedder.run(embedder.prepare(PICTURE, [WHOLE_BOX]))

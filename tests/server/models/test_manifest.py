@@ -26,6 +26,10 @@ def test_an_embedder_may_say_what_its_cosines_mean() -> None:
     assert face == EmbedderFace(256, Calibration(20.0, -10.0, 0.9, 0.5, 0.1))
 
 
+def test_an_embedder_may_want_to_see_more_than_the_box() -> None:
+    assert parse(json.dumps(manifest_of(b"network", "embedder", margin=0.1))).face == EmbedderFace(256, None, 0.1)
+
+
 def test_a_model_is_named_by_what_it_is_not_only_by_its_version() -> None:
     one, other = (parse(json.dumps(manifest_of(network, "embedder"))) for network in (b"network", b"trained again"))
     assert one.id.startswith("tiny-embedder@1+")
@@ -53,6 +57,10 @@ def test_colours_become_one_multiplication_and_one_addition() -> None:
         ({"output": 7}, "output is 7"),
         ({"licence": None}, "licence is None"),
         ({"input": []}, "input is"),
+        ({"margin": "wide"}, "margin is 'wide'"),
+        ({"margin": -0.1}, "margin is -0.1, not 0 to 0.5"),
+        ({"margin": 0.6}, "margin is 0.6, not 0 to 0.5"),
+        ({"margin": float("nan")}, "margin is nan"),
         ({"match": 0.5}, "match is 0.5"),
         ({"match": MATCH | {"slope": "steep"}}, "slope is 'steep'"),
         ({"match": MATCH | {"slope": -1.0}}, "slope above 0"),
