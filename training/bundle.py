@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from lookalike_server.config import existing_path
 from lookalike_server.models.export import Facts, export_detector, export_embedder
+from training.arguments import existing_path
 
 # Of 256 and 288 px the better on the validation composites; learned from at the same size.
 SERVED_PX = 256

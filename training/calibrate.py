@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.models import calibrate
 from lookalike_server.models.calibrate import Pairs
 from lookalike_server.train.composites import Stock
 from lookalike_server.train.crops import photo_crop, studio_crop
 from lookalike_server.train.pictures import Picture
+from training.arguments import existing_folder, existing_path
 from training.pictures import PACK, backgrounds, clothes, groceries, products
 from training.serving import Model, Vectors
 

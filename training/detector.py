@@ -17,10 +17,10 @@ import torch
 from ultralytics.cfg import get_cfg
 from ultralytics.nn.tasks import DetectionModel
 
-from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.train.composites import Boxes, Stock, as_photographed, letterboxed, photo, pick, studio_picture
 from lookalike_server.train.learning import follow, optimizer_for, prefetched, set_rate
 from lookalike_server.train.pictures import Picture
+from training.arguments import existing_folder, existing_path
 from training.bundle import LOG_ODDS_SHIFT
 from training.pictures import PACK, backgrounds, clothes, groceries, iconic_cutouts, labelled, products
 from training.serving import overlap

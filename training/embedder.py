@@ -19,7 +19,6 @@ import torch
 from PIL import Image
 from torch.nn import functional
 
-from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.models.resnet import DIM
 from lookalike_server.train.batch import UNCLASSED, Batch, Rng, Vectors
 from lookalike_server.train.composites import MIRRORED, Stock
@@ -34,6 +33,7 @@ from lookalike_server.train.embedder import NO_RECALL, train
 from lookalike_server.train.learning import keep_memory
 from lookalike_server.train.pictures import Picture, cut_from_white
 from lookalike_server.train.run import Plan, Run, as_input, embedded
+from training.arguments import existing_folder, existing_path
 from training.pictures import (
     PACK,
     Find,

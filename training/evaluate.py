@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from lookalike_server.config import existing_folder, existing_path
 from lookalike_server.train.composites import Stock, photo
 from lookalike_server.train.crops import hue_turned, studio_crop
 from lookalike_server.train.pictures import Picture
+from training.arguments import existing_folder, existing_path
 from training.baselines import Colours, Teacher
 from training.pictures import (
     PACK,

@@ -1,6 +1,8 @@
 """The recipe of the bundled embedder on a handful of pictures of each kind."""
 
 import csv
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -353,3 +355,13 @@ def test_a_run_that_begins_with_weights_has_its_classes_where_these_see_them(
             those = [number for number, (its, which, _) in enumerate(examples) if (its, which) == (space, at)]
             mean = vectors[those].mean(0)
             assert float(mean @ directions[:, at] / mean.norm() / directions[:, at].norm()) > 0.999
+
+
+@pytest.mark.parametrize("name", ["embedder", "detector", "evaluate", "calibrate", "bundle"])
+def test_a_script_says_what_is_wrong_with_a_path(name: str, tmp_path: Path) -> None:
+    option = "--data" if name != "bundle" else "--embedder"
+    told = subprocess.run(
+        [sys.executable, "-m", f"training.{name}", option, str(tmp_path / "nowhere")], capture_output=True, text=True
+    )
+    assert told.returncode == 2
+    assert f"argument {option}: {tmp_path}/nowhere does not exist" in told.stderr
