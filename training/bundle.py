@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for detector.zip and embedder.zip")
     parser.add_argument("--detector", type=existing_path, help="detector.pt of training/detector.py")
     parser.add_argument("--embedder", type=existing_path, help="embedder.pt of training/embedder.py")
-    parser.add_argument("--version", default="0.6.0")
+    parser.add_argument("--version", default="0.7.0")
     args = parser.parse_args()
     shared = {"version": args.version, "licence": "Apache-2.0", "trained_on": SOURCES}
     if args.detector:
