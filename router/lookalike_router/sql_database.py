@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 import weakref
@@ -45,6 +46,8 @@ CONNECT_DEADLINE_S = 2
 # How long a statement may take, waiting for another writer included; and a call in all, from its caller's view.
 STATEMENT_DEADLINE_S = 5
 CALL_DEADLINE_S = 6.0
+# Between two attempts to change a new SQLite file's journal, which takes a millisecond.
+BUSY_PAUSE_S = 0.01
 # A router that was paused in the middle of a transaction loses it before the others, who wait, give up.
 IDLE_DEADLINE_S = 3
 # Any number, as long as it is the same in every router: the database is the shop's own.
@@ -240,8 +243,21 @@ def _postgres_options() -> dict[str, Any]:
 def _connected(connection: Any, record: object) -> None:
     # The driver's own begin is too late and too weak: see _begun.
     connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
+    _write_ahead(connection)
     connection.execute("PRAGMA synchronous=FULL")
+
+
+def _write_ahead(connection: Any) -> None:
+    """Have the journal written ahead; wait where several change that at once, as SQLite itself refuses to."""
+    until_s = time.monotonic() + STATEMENT_DEADLINE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() >= until_s:
+                raise
+        time.sleep(BUSY_PAUSE_S)
 
 
 def _begun(connection: Connection) -> None:

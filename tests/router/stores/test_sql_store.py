@@ -7,12 +7,16 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
+from lookalike_router import sql_database
 from lookalike_router.errors import StoreFailed
 from lookalike_router.sql_database import ADVISORY_LOCK, Database, Transaction
 from lookalike_router.sql_store import SqlStore
@@ -120,6 +124,46 @@ async def test_all_who_open_a_new_store_at_once_get_the_same_shop(url: str) -> N
     shops = await asyncio.gather(*(store.shop() for store in stores for _ in range(5)))
     await asyncio.gather(*(store.close() for store in stores))
     assert len(set(shops)) == 1
+
+
+async def test_whoever_opens_a_new_file_waits_where_sqlite_refuses_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None, check_same_thread=False)
+    other.execute("CREATE TABLE theirs (x)")
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM theirs").fetchall()  # nobody may change the journal now
+    refused: list[str] = []
+
+    class Impatient(sqlite3.Connection):
+        """Does not wait for locks, as SQLite does not for one that two ask for at once; what it is refused ends."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options | {"timeout": 0.0})
+
+        def execute(self, sql: str, /, *args: Any) -> sqlite3.Cursor:
+            try:
+                return super().execute(sql, *args)
+            except sqlite3.OperationalError:
+                refused.append(sql)
+                other.rollback()
+                raise
+
+    monkeypatch.setattr(sqlite3.dbapi2, "connect", partial(sqlite3.connect, factory=Impatient))
+    store = SqlStore(f"sqlite:///{tmp_path}/store.db")
+    assert (await store.found(PLACEMENT, URIS)).epoch == PLACEMENT.epoch
+    await store.close()
+    other.close()
+    assert refused == ["PRAGMA journal_mode=WAL"]
+
+
+async def test_a_lock_that_is_never_given_back_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_database, "STATEMENT_DEADLINE_S", 0.05)
+    with closing(sqlite3.connect(tmp_path / "store.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert "database is locked" in await said_by(SqlStore(f"sqlite:///{tmp_path}/store.db"))
 
 
 async def test_of_all_who_found_a_shop_at_once_one_does(url: str) -> None:
